@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define ARENA_BLOCK_MIN 8192
-#define BUF_CAP_MIN 256
+#define BUF_CAP_MIN     256
 
 static void *libc_resize(void *ctx, void *old, size_t n)
 {
@@ -72,7 +72,8 @@ uint8_t *wfl_buf_reserve(wfl_buf *b, size_t n)
         return NULL;
     }
     if (b->cap - b->len >= n && b->data != NULL) return b->data + b->len;
-    while (cap < b->len + n) cap = cap > b->max / 2 ? b->max : cap * 2;
+    while (cap < b->len + n)
+        cap = cap > b->max / 2 ? b->max : cap * 2;
     if (cap > b->max) cap = b->max;
     bigger = wfl_alloc_resize(b->alloc, b->data, cap);
     if (bigger == NULL) {

@@ -27,9 +27,9 @@ void               wfl_alloc_free(const struct wfl_alloc *a, void *p); /* NULL i
  * and change nothing; check once at the end with wfl_buf_ok. */
 typedef struct wfl_buf {
     uint8_t                *data;
-    size_t                  len;    /* bytes used */
-    size_t                  cap;    /* bytes available */
-    size_t                  max;    /* cap never passes this */
+    size_t                  len; /* bytes used */
+    size_t                  cap; /* bytes available */
+    size_t                  max; /* cap never passes this */
     const struct wfl_alloc *alloc;
     bool                    failed;
 } wfl_buf;
@@ -58,8 +58,8 @@ struct wfl_arena_block;
 typedef struct wfl_arena {
     struct wfl_arena_block *blocks; /* newest first */
     uint8_t                *at;
-    size_t                  left;   /* bytes behind `at` */
-    size_t                  used;   /* bytes taken from the allocator */
+    size_t                  left; /* bytes behind `at` */
+    size_t                  used; /* bytes taken from the allocator */
     size_t                  max;
     const struct wfl_alloc *alloc;
 } wfl_arena;

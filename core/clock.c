@@ -53,7 +53,8 @@ static bool take_number(wfl_slice *in, size_t digits, unsigned min, unsigned max
     wfl_slice s;
     uint64_t  value;
 
-    if (!wfl_slice_take(in, digits, &s) || !wfl_slice_to_u64(s, max, &value) || value < min) return false;
+    if (!wfl_slice_take(in, digits, &s) || !wfl_slice_to_u64(s, max, &value) || value < min)
+        return false;
     *out = (unsigned)value;
     return true;
 }
@@ -84,7 +85,8 @@ static int64_t days_from_civil(unsigned year, unsigned month, unsigned day)
     int64_t era = y / 400, year_of_era = y - era * 400;
     int64_t day_of_year = (153 * ((int64_t)month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
 
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
 }
 
 static bool take_fraction(wfl_slice *in, int32_t *nsec)
@@ -100,7 +102,8 @@ static bool take_fraction(wfl_slice *in, int32_t *nsec)
         digits++;
     }
     if (digits == 0) return false;
-    for (size_t i = digits; i < 9; i++) value *= 10;
+    for (size_t i = digits; i < 9; i++)
+        value *= 10;
     in->data += digits;
     in->len -= digits;
     *nsec = value;
@@ -121,7 +124,8 @@ bool wfl_time_parse(wfl_slice text, wfl_time *out)
         !take_char(&text, 'Z') || text.len != 0) {
         return false;
     }
-    out->sec = days_from_civil(year, month, day) * 86400 + (int64_t)hour * 3600 + (int64_t)minute * 60 + second;
+    out->sec = days_from_civil(year, month, day) * 86400 + (int64_t)hour * 3600 +
+               (int64_t)minute * 60 + second;
     out->nsec = nsec;
     return true;
 }
@@ -133,8 +137,8 @@ void wfl_time_format_ms(uint64_t unix_ms, char out[WFL_TIME_TEXT])
 
     /* gmtime_r fails only past year 2^31, which no 48-bit millisecond count reaches. */
     if (gmtime_r(&sec, &t) == NULL) abort();
-    snprintf(out, WFL_TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", t.tm_year + 1900, t.tm_mon + 1,
-             t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, (unsigned)(unix_ms % 1000));
+    snprintf(out, WFL_TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", t.tm_year + 1900,
+             t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, (unsigned)(unix_ms % 1000));
 }
 
 void wfl_time_format_http(int64_t unix_sec, char out[WFL_TIME_TEXT])

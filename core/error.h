@@ -11,10 +11,10 @@
 /* code, HTTP status, wire name, title */
 #define WFL_CODES(X)                                                                               \
     X(OK, 200, "ok", "OK")                                                                         \
-    X(PENDING, 500, "internal", "Internal error")      /* never leaves: the answer comes later */  \
-    X(NOMEM, 503, "overloaded", "Try again later")     /* an allocation was refused */             \
-    X(IO, 500, "internal", "Internal error")           /* a system or engine call failed */        \
-    X(CLOSED, 503, "not_ready", "Not ready")           /* the engine is shutting down */           \
+    X(PENDING, 500, "internal", "Internal error")  /* never leaves: the answer comes later */      \
+    X(NOMEM, 503, "overloaded", "Try again later") /* an allocation was refused */                 \
+    X(IO, 500, "internal", "Internal error")       /* a system or engine call failed */            \
+    X(CLOSED, 503, "not_ready", "Not ready")       /* the engine is shutting down */               \
     X(INVALID_REQUEST, 400, "invalid_request", "Malformed request")                                \
     X(INVALID_BUCKET, 400, "invalid_bucket", "Not a bucket name")                                  \
     X(INVALID_KEY, 400, "invalid_key", "Not a key")                                                \
@@ -91,7 +91,8 @@ const char *wfl_code_title(wfl_code code); /* "No such key" */
  * and bytes above 0x7E in the text become '?': a message may quote hostile input. */
 WFL_PRINTF(3, 4) wfl_code wfl_fail(wfl_error *err, wfl_code code, const char *format, ...);
 
-/* WFL_IO (WFL_DISK_FULL for ENOSPC and EDQUOT, WFL_NOMEM for ENOMEM) with "step: strerror(errno)". */
+/* WFL_IO (WFL_DISK_FULL for ENOSPC and EDQUOT, WFL_NOMEM for ENOMEM) with "step: strerror(errno)".
+ */
 wfl_code wfl_fail_errno(wfl_error *err, const char *step);
 
 /* Prefix the caller's step: "step: message". Returns err->code. */

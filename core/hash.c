@@ -5,7 +5,8 @@
 
 #include <blake3.h>
 
-_Static_assert(sizeof(blake3_hasher) <= sizeof(((struct wfl_hasher *)0)->state), "state is too small");
+_Static_assert(sizeof(blake3_hasher) <= sizeof(((struct wfl_hasher *)0)->state),
+               "state is too small");
 
 static blake3_hasher *inner(struct wfl_hasher *h)
 {
@@ -26,7 +27,8 @@ wfl_hash wfl_hasher_result(const struct wfl_hasher *h)
 {
     wfl_hash out;
 
-    blake3_hasher_finalize((const blake3_hasher *)(const void *)h->state, out.bytes, sizeof out.bytes);
+    blake3_hasher_finalize((const blake3_hasher *)(const void *)h->state, out.bytes,
+                           sizeof out.bytes);
     return out;
 }
 

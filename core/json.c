@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The JSON writer. Running out of room shows in the buffer; misuse by our own code is an assertion. */
+ * The JSON writer. Running out of room shows in the buffer; misuse by our own code is an assertion.
+ */
 #include "core/json.h"
 #include "core/text.h"
 

@@ -20,7 +20,7 @@ typedef struct wfl_json {
 void wfl_json_init(wfl_json *j, wfl_buf *out);
 void wfl_json_object(wfl_json *j);
 void wfl_json_array(wfl_json *j);
-void wfl_json_end(wfl_json *j); /* of the innermost object or array */
+void wfl_json_end(wfl_json *j);                  /* of the innermost object or array */
 void wfl_json_key(wfl_json *j, const char *key); /* a literal of ours */
 void wfl_json_key_slice(wfl_json *j, wfl_slice key);
 /* Escapes what JSON requires. Bytes that are not UTF-8 become U+FFFD. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Ranked mutexes. Each thread remembers the ranks that it holds; a step that does not rise aborts at
- * the place of the mistake instead of hanging some day in production. */
+ * Ranked mutexes. Each thread remembers the ranks that it holds; a step that does not rise aborts
+ * at the place of the mistake instead of hanging some day in production. */
 #include "core/lock.h"
 
 #include <assert.h>

@@ -8,13 +8,14 @@
 #include <pthread.h>
 
 enum wfl_lock_rank { /* outermost first */
-    WFL_RANK_SERVER = 10,
-    WFL_RANK_AUTH = 20,
-    WFL_RANK_STORE = 30,
-    WFL_RANK_ENGINE = 40,
-    WFL_RANK_POOL = 50,
-    WFL_RANK_NET = 60, /* the queue into a reactor: taken by whoever finishes something */
-    WFL_RANK_LOG = 70,
+                     WFL_RANK_SERVER = 10,
+                     WFL_RANK_AUTH = 20,
+                     WFL_RANK_STORE = 30,
+                     WFL_RANK_ENGINE = 40,
+                     WFL_RANK_POOL = 50,
+                     WFL_RANK_NET =
+                         60, /* the queue into a reactor: taken by whoever finishes something */
+                     WFL_RANK_LOG = 70,
 };
 
 typedef struct wfl_mutex {

@@ -28,10 +28,11 @@ bool wfl_name_bucket_valid(wfl_slice name)
 
 bool wfl_name_bucket_pattern_valid(wfl_slice pattern)
 {
-    if (pattern.len == 0 || pattern.data[pattern.len - 1] != '*') return wfl_name_bucket_valid(pattern);
+    if (pattern.len == 0 || pattern.data[pattern.len - 1] != '*')
+        return wfl_name_bucket_valid(pattern);
     pattern.len--;
-    return pattern.len == 0 || (pattern.len <= WFL_BUCKET_NAME_MAX && is_small_alnum(pattern.data[0]) &&
-                                has_bucket_characters(pattern));
+    return pattern.len == 0 || (pattern.len <= WFL_BUCKET_NAME_MAX &&
+                                is_small_alnum(pattern.data[0]) && has_bucket_characters(pattern));
 }
 
 static bool is_reserved(wfl_slice key)
@@ -46,7 +47,8 @@ wfl_code wfl_name_check_key(wfl_slice key, wfl_error *err)
     bool      more = true;
 
     if (key.len == 0 || key.len > WFL_KEY_MAX) {
-        return wfl_fail(err, WFL_INVALID_KEY, "a key has 1 to %d bytes, this one %zu", WFL_KEY_MAX, key.len);
+        return wfl_fail(err, WFL_INVALID_KEY, "a key has 1 to %d bytes, this one %zu", WFL_KEY_MAX,
+                        key.len);
     }
     if (!wfl_utf8_valid(key)) return wfl_fail(err, WFL_INVALID_KEY, "a key is valid UTF-8");
     for (size_t i = 0; i < key.len; i++) {
@@ -68,7 +70,8 @@ wfl_code wfl_name_check_key(wfl_slice key, wfl_error *err)
 
 bool wfl_name_meta_valid(wfl_slice name)
 {
-    if (name.len == 0 || name.len > WFL_META_NAME_MAX || !is_small_alnum(name.data[0])) return false;
+    if (name.len == 0 || name.len > WFL_META_NAME_MAX || !is_small_alnum(name.data[0]))
+        return false;
     for (size_t i = 1; i < name.len; i++) {
         if (!is_small_alnum(name.data[i]) && name.data[i] != '-') return false;
     }

@@ -28,7 +28,8 @@ wfl_slice wfl_slice_trim(wfl_slice s)
         s.data++;
         s.len--;
     }
-    while (s.len > 0 && is_blank(s.data[s.len - 1])) s.len--;
+    while (s.len > 0 && is_blank(s.data[s.len - 1]))
+        s.len--;
     return s;
 }
 

@@ -10,9 +10,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define WFL_MUST_USE __attribute__((warn_unused_result))
+#define WFL_MUST_USE           __attribute__((warn_unused_result))
 #define WFL_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
-#define WFL_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define WFL_COUNT(array)       (sizeof(array) / sizeof((array)[0]))
 
 typedef struct wfl_slice { /* borrowed, read-only, not NUL-terminated */
     const uint8_t *data;   /* NULL only when len is 0 */
@@ -20,7 +20,10 @@ typedef struct wfl_slice { /* borrowed, read-only, not NUL-terminated */
 } wfl_slice;
 
 /* A slice of a string literal, usable as an initialiser of statics too. */
-#define WFL_LIT(literal) {(const uint8_t *)("" literal), sizeof(literal) - 1}
+#define WFL_LIT(literal)                                                                           \
+    {                                                                                              \
+        (const uint8_t *)("" literal), sizeof(literal) - 1                                         \
+    }
 #define WFL_S(literal) ((wfl_slice)WFL_LIT(literal))
 /* printf arguments for "%.*s". Cuts at INT_MAX, which no slice of ours reaches. */
 #define WFL_FMT(s) (int)(s).len, (s).len > 0 ? (const char *)(s).data : ""
@@ -59,9 +62,9 @@ static inline bool wfl_slice_starts_with(wfl_slice s, wfl_slice prefix)
 /* Cut the first `n` bytes off `in`. False leaves both untouched; `n` may be hostile. */
 static inline bool wfl_slice_take(wfl_slice *in, size_t n, wfl_slice *out)
 {
-    if (n > in->len) return false;  /* never `off + n > len`: that sum can wrap */
+    if (n > in->len) return false; /* never `off + n > len`: that sum can wrap */
     *out = (wfl_slice){.data = in->data, .len = n};
-    if (n > 0) in->data += n;  /* NULL + 0 is undefined in C17 */
+    if (n > 0) in->data += n; /* NULL + 0 is undefined in C17 */
     in->len -= n;
     return true;
 }

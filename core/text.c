@@ -38,7 +38,8 @@ bool wfl_hex_decode(wfl_slice text, uint8_t *out, size_t n)
 
 /* ---- base64, both alphabets */
 
-static const char b64u_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char b64u_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 static const char b64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static char *encode_base64(wfl_slice bytes, const char *digits, char *out)
@@ -46,7 +47,8 @@ static char *encode_base64(wfl_slice bytes, const char *digits, char *out)
     size_t i = 0;
 
     for (; i + 3 <= bytes.len; i += 3) {
-        uint32_t v = (uint32_t)bytes.data[i] << 16 | (uint32_t)bytes.data[i + 1] << 8 | bytes.data[i + 2];
+        uint32_t v =
+            (uint32_t)bytes.data[i] << 16 | (uint32_t)bytes.data[i + 1] << 8 | bytes.data[i + 2];
 
         *out++ = digits[v >> 18];
         *out++ = digits[v >> 12 & 63];
@@ -73,7 +75,8 @@ void wfl_b64_encode(wfl_slice bytes, char *out)
 {
     char *at = encode_base64(bytes, b64_digits, out);
 
-    while ((at - out) % 4 != 0) *at++ = '=';
+    while ((at - out) % 4 != 0)
+        *at++ = '=';
     *at = '\0';
 }
 
@@ -119,7 +122,8 @@ bool wfl_b64u_decode(wfl_slice text, uint8_t *out, size_t cap, size_t *out_len)
 bool wfl_b64_decode(wfl_slice text, uint8_t *out, size_t cap, size_t *out_len)
 {
     if (text.len % 4 != 0) return false;
-    for (int i = 0; i < 2 && text.len > 0 && text.data[text.len - 1] == '='; i++) text.len--;
+    for (int i = 0; i < 2 && text.len > 0 && text.data[text.len - 1] == '='; i++)
+        text.len--;
     return decode_base64(text, false, out, cap, out_len);
 }
 
@@ -162,7 +166,8 @@ void wfl_percent_encode(wfl_slice bytes, wfl_buf *out)
     if (bytes.len == 0) return;
     at = bytes.len > SIZE_MAX / 3 ? NULL : wfl_buf_reserve(out, bytes.len * 3);
     if (at == NULL) { /* the worst case has no room, the real one may have */
-        for (size_t i = 0; i < bytes.len; i++) n += is_unreserved(bytes.data[i]) ? 1 : 3;
+        for (size_t i = 0; i < bytes.len; i++)
+            n += is_unreserved(bytes.data[i]) ? 1 : 3;
         if (n > out->max || out->len > out->max - n) return;
         out->failed = false;
         at = wfl_buf_reserve(out, n);
@@ -204,7 +209,8 @@ size_t wfl_utf8_first(wfl_slice s)
         return 3;
     }
     if (p[0] >= 0xF0 && p[0] <= 0xF4) {
-        if (s.len < 4 || !is_continuation(p[1]) || !is_continuation(p[2]) || !is_continuation(p[3])) {
+        if (s.len < 4 || !is_continuation(p[1]) || !is_continuation(p[2]) ||
+            !is_continuation(p[3])) {
             return 0;
         }
         if (p[0] == 0xF0 && p[1] < 0x90) return 0; /* overlong */

@@ -56,7 +56,8 @@ uint64_t wfl_ulid_ms(const wfl_ulid *u)
 {
     uint64_t ms = 0;
 
-    for (int i = 0; i < 6; i++) ms = (ms << 8) | u->bytes[i];
+    for (int i = 0; i < 6; i++)
+        ms = (ms << 8) | u->bytes[i];
     return ms;
 }
 
@@ -86,10 +87,12 @@ wfl_code wfl_ulid_next(struct wfl_ulid_source *s, uint64_t now_ms, const uint8_t
     if (now_ms > wfl_ulid_ms(&s->last)) {
         set_ms(&next, now_ms);
         memcpy(next.bytes + 6, random, 10);
-    } else { /* same millisecond, or the clock stepped back: the last one plus one, carry included */
+    } else { /* same millisecond, or the clock stepped back: the last one plus one, carry included
+              */
         int i = (int)sizeof next.bytes - 1;
 
-        while (i >= 0 && ++next.bytes[i] == 0) i--;
+        while (i >= 0 && ++next.bytes[i] == 0)
+            i--;
         if (i < 0) return wfl_fail(err, WFL_INTERNAL, "no ULID is left after the last one");
     }
     s->last = next;

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Ordered records with atomic commits. An engine knows spaces of byte keys and byte values and
+ * nothing of what they mean. local/ keeps them in RocksDB, memory/ in a tree that a test owns.
+ *
+ * Every call that may wait follows one rule: it returns the final code at once, or WFL_PENDING, and
+ * then calls `done` exactly once on a thread of the engine. The operation struct is the caller's
+ * and must stay where it is until then. A `done` must not block.
+ *
+ * Failure: a failed write or fsync makes the engine read-only for good (WFL_READ_ONLY;
+ * WFL_DISK_FULL for lack of room, which ends by itself when there is room again): after a failed
+ * fsync nobody knows what the disk holds, and retrying would lose data silently. */
+#ifndef WFL_ENGINE_ENGINE_H
+#define WFL_ENGINE_ENGINE_H
+
+#include "core/core.h"
+
+/* name on disk; numbers never change. Keys order by unsigned bytes in each. */
+#define WFL_SPACES(X)                                                                              \
+    X(META, "meta")       /* counters of the store itself */                                       \
+    X(BUCKETS, "buckets") /* a record a bucket */                                                  \
+    X(OBJECTS, "objects") /* header of each current version */                                     \
+    X(VALUES, "values")   /* contents too large for the header; RocksDB's value log */             \
+    X(HISTORY, "history") /* headers of older versions */                                          \
+    X(CHUNKS, "chunks")   /* places and reference counts of chunks */                              \
+    X(TAGS, "tags")       /* index of tags */                                                      \
+    X(CHANGES, "changes") /* the change stream */                                                  \
+    X(UPLOADS, "uploads") /* multipart uploads in progress */                                      \
+    X(NONCES, "nonces")   /* outcomes of writes, for exactly-once */                               \
+    X(REVOCATIONS, "revocations")
+
+#define WFL_SPACE_ENUM(name, text) WFL_SPACE_##name,
+enum wfl_space { WFL_SPACES(WFL_SPACE_ENUM) WFL_SPACE_COUNT };
+#undef WFL_SPACE_ENUM
+
+struct wfl_engine; /* opaque; both kinds begin with a table of the functions below */
+
+/* A piece of work in the fair pool; the engine's, inside the operations below. */
+struct wfl_job {
+    struct wfl_job *next;
+    uint64_t        flow;
+    uint64_t        cost; /* bytes it weighs */
+    void (*run)(struct wfl_job *job);
+};
+
+/* A value that stays in place until released: a block of the cache, a memtable entry, a copy. */
+struct wfl_pin {
+    wfl_slice value;
+    void (*release)(struct wfl_pin *pin); /* NULL: nothing to release */
+    void *handle;
+};
+/* Any thread. Accepts the zero value; leaves it. */
+void wfl_pin_release(struct wfl_pin *pin);
+
+/* ---- reading */
+
+struct wfl_engine_get {
+    enum wfl_space space;
+    wfl_slice      key;  /* must live until done */
+    uint64_t       flow; /* fair queueing: work of one flow waits behind its own only (bucket id) */
+    void (*done)(struct wfl_engine_get *get);
+    void *arg; /* the caller's */
+
+    wfl_code rc; /* OK, NOT_FOUND, CORRUPT_OBJECT, IO, NOMEM, CLOSED, OVERLOADED (queue full) */
+    struct wfl_pin pin; /* on OK; the caller releases it */
+    wfl_error      err;
+
+    struct { /* the engine's */
+        struct wfl_job     job;
+        struct wfl_engine *engine;
+    } own;
+};
+/* Any thread. Looks in memory only (block cache, memtable) and answers from there at once; else
+ * WFL_PENDING and a pool thread reads the disk. Sets get->rc either way. */
+WFL_MUST_USE wfl_code wfl_engine_get(struct wfl_engine *e, struct wfl_engine_get *get);
+
+/* One pair of a page. A folded pair stands for all keys that begin with `key`; its value is empty.
+ */
+struct wfl_pair {
+    wfl_slice key;
+    wfl_slice value;
+    bool      folded;
+};
+
+struct wfl_engine_range {
+    enum wfl_space space;
+    wfl_slice      from; /* inclusive lower bound, whatever the direction */
+    wfl_slice      to;   /* exclusive upper bound; empty: end of the space */
+    bool           reverse;
+    uint32_t       limit;       /* pairs, folded ones included; at least 1 */
+    size_t         bytes_max;   /* stop after the pair that passes this; 0: 16 MiB */
+    size_t         fold_offset; /* with fold_delimiter: bytes of each key that are not looked at */
+    wfl_slice      fold_delimiter; /* 1 to 4 bytes; empty: no folding. Of all keys that agree up to
+                                    * and including the first delimiter at or after fold_offset one
+                                    * folded pair is given, and they are passed by one seek */
+    uint64_t flow;
+    void (*done)(struct wfl_engine_range *range);
+    void *arg;
+
+    wfl_code         rc;    /* OK, CORRUPT_OBJECT, IO, NOMEM, CLOSED, OVERLOADED */
+    struct wfl_pair *pairs; /* on OK, in the order asked for; until wfl_engine_range_free */
+    uint32_t         count;
+    bool             more; /* a further pair exists in the range (a folded group counts as one) */
+    wfl_error        err;
+
+    struct {
+        struct wfl_job     job;
+        struct wfl_engine *engine;
+        void              *memory;
+    } own;
+};
+/* Any thread. One consistent view per page. Cost: one seek and one step a pair. Always WFL_PENDING
+ * in local (an iterator may touch the disk); memory/ may answer at once. */
+WFL_MUST_USE wfl_code wfl_engine_range(struct wfl_engine *e, struct wfl_engine_range *range);
+void                  wfl_engine_range_free(struct wfl_engine_range *range); /* accepts zero */
+
+/* A bounded piece of other work (hashing a large body) on the same fair pool. */
+struct wfl_engine_work {
+    uint64_t flow;
+    uint64_t bytes; /* what it weighs in the fair queue */
+    void (*run)(struct wfl_engine_work *work);
+    void *arg;
+    struct {
+        struct wfl_job job;
+    } own;
+};
+/* Any thread. PENDING (run will be called), OVERLOADED or CLOSED (it will not). */
+WFL_MUST_USE wfl_code wfl_engine_work(struct wfl_engine *e, struct wfl_engine_work *work);
+
+/* ---- writing: one committer, groups, one fsync a group */
+
+enum wfl_durability { WFL_DURABLE, WFL_BUFFERED };
+
+struct wfl_txn; /* what the group has written so far, over the stored state; committer only */
+
+/* Committer thread. State as the group left it up to here. OK, NOT_FOUND, CORRUPT_OBJECT, IO,
+ * NOMEM. */
+WFL_MUST_USE wfl_code wfl_txn_get(struct wfl_txn *t, enum wfl_space space, wfl_slice key,
+                                  struct wfl_pin *pin, wfl_error *err);
+/* Committer thread. The value is the parts joined; bytes are copied before it returns. NOMEM. */
+WFL_MUST_USE wfl_code wfl_txn_put(struct wfl_txn *t, enum wfl_space space, wfl_slice key,
+                                  const wfl_slice *parts, size_t part_count, wfl_error *err);
+WFL_MUST_USE wfl_code wfl_txn_delete(struct wfl_txn *t, enum wfl_space space, wfl_slice key,
+                                     wfl_error *err);
+
+struct wfl_commit {
+    enum wfl_durability durability;
+    uint64_t            bytes; /* about what it will write: bounds queue and group */
+    /* Committer thread, once, unless the commit is refused before its turn (then `done` has the
+     * code and apply never ran). Judge, then write through `t`. Any code but OK undoes what this
+     * commit wrote and is what `done` gets. Must not touch state of its own before its last call
+     * that can fail. */
+    wfl_code (*apply)(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err);
+    /* Committer thread, once: OK means applied and, for WFL_DURABLE, on stable storage; and visible
+     * to every read that begins from now on. */
+    void (*done)(struct wfl_commit *c);
+    void *arg;
+
+    wfl_code  rc;
+    wfl_error err;
+    struct {
+        struct wfl_commit *next;
+    } own;
+};
+/* Any thread. WFL_PENDING, or refused at once: OVERLOADED (queue full), READ_ONLY, CLOSED. */
+WFL_MUST_USE wfl_code wfl_engine_commit(struct wfl_engine *e, struct wfl_commit *c);
+
+/* Calls around each group, on the committer thread, for state that is written once a group
+ * (counters). Set once, before the first commit. */
+struct wfl_group_hooks {
+    /* After the last apply, before the write. A failure fails the whole group. */
+    wfl_code (*seal)(void *ctx, struct wfl_txn *t, wfl_error *err);
+    /* After the write, before the commits' done. `rc` other than OK: nothing of the group is
+     * stored, and the ctx must fall back to what it had. */
+    void (*settled)(void *ctx, wfl_code rc);
+    void *ctx;
+};
+void wfl_engine_set_hooks(struct wfl_engine *e, const struct wfl_group_hooks *hooks);
+
+/* ---- the whole */
+
+struct wfl_engine_stats {
+    bool     read_only; /* and read_only_reason says why, "" otherwise */
+    char     read_only_reason[160];
+    uint64_t commits;      /* acknowledged */
+    uint64_t groups;       /* writes to the log; commits / groups is the group size */
+    uint64_t syncs;        /* fsyncs of the log */
+    uint64_t queued;       /* commits waiting */
+    uint64_t pool_queued;  /* reads and work waiting */
+    uint64_t memory_bytes; /* block cache + memtables + pinned */
+};
+void wfl_engine_stats(struct wfl_engine *e, struct wfl_engine_stats *out);
+
+/* A consistent copy of the records at `path`, which must not exist. Blocks; not for a reactor. */
+WFL_MUST_USE wfl_code wfl_engine_checkpoint(struct wfl_engine *e, const char *path, wfl_error *err);
+
+/* Finishes what is queued, then closes and frees; all `done`s have run when it returns. No call may
+ * be under way or come later. NULL is accepted. */
+void wfl_engine_close(struct wfl_engine *e);
+
+/* ---- local: RocksDB in `path` (created where missing) */
+
+struct wfl_local_config {
+    const char             *path;
+    uint64_t                block_cache_bytes;  /* 0: 256 MiB */
+    uint64_t                write_buffer_bytes; /* memtables of all spaces together; 0: 128 MiB */
+    uint32_t                pool_threads;       /* 0: 4 */
+    uint32_t                pool_queue_max;     /* 0: 4096 jobs */
+    uint64_t                commit_queue_bytes_max; /* 0: 64 MiB */
+    uint32_t                commit_queue_max;       /* 0: 16384 commits */
+    uint64_t                group_bytes_max;        /* 0: 16 MiB */
+    const struct wfl_alloc *alloc;
+};
+/* WFL_IO, WFL_CORRUPT_OBJECT (the store says what is damaged), WFL_NOMEM; another process using
+ * `path` is WFL_IO with a text that says so. */
+WFL_MUST_USE wfl_code wfl_engine_open_local(const struct wfl_local_config *config,
+                                            struct wfl_engine **out, wfl_error *err);
+
+/* ---- memory: for tests. Everything happens in the caller's thread, in call order. */
+
+struct wfl_memory_config {
+    const struct wfl_alloc *alloc;
+    bool pend; /* gets and ranges return PENDING and complete in wfl_memory_run, as if from disk;
+                * commits too, grouped: one wfl_memory_run is one group */
+};
+WFL_MUST_USE wfl_code wfl_engine_open_memory(const struct wfl_memory_config *config,
+                                             struct wfl_engine **out, wfl_error *err);
+/* Complete what is pending, in order; returns how many. */
+size_t wfl_memory_run(struct wfl_engine *e);
+/* The k-th (from 1) engine call from now on fails with `rc` (get, range, txn_get, txn_put,
+ * txn_delete, group write, each counts); 0 disarms. A failed group write behaves as local's: `rc`
+ * WFL_IO makes it read-only. */
+void wfl_memory_fail(struct wfl_engine *e, uint64_t k, wfl_code rc);
+/* Power cut: a new engine with what durable commits of `e` have left. `e` stays open. */
+WFL_MUST_USE wfl_code wfl_memory_crash(struct wfl_engine *e, struct wfl_engine **out,
+                                       wfl_error *err);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the two engines share: the table behind engine.h, the fair pool, and the filling of pages.
+ */
+#ifndef WFL_ENGINE_PRIVATE_H
+#define WFL_ENGINE_PRIVATE_H
+
+#include "engine/engine.h"
+
+struct wfl_engine_ops {
+    wfl_code (*get)(struct wfl_engine *e, struct wfl_engine_get *get);
+    wfl_code (*range)(struct wfl_engine *e, struct wfl_engine_range *range);
+    wfl_code (*work)(struct wfl_engine *e, struct wfl_engine_work *work);
+    wfl_code (*commit)(struct wfl_engine *e, struct wfl_commit *c);
+    void (*set_hooks)(struct wfl_engine *e, const struct wfl_group_hooks *hooks);
+    void (*stats)(struct wfl_engine *e, struct wfl_engine_stats *out);
+    wfl_code (*checkpoint)(struct wfl_engine *e, const char *path, wfl_error *err);
+    void (*close)(struct wfl_engine *e);
+};
+
+struct wfl_engine { /* first member of each engine */
+    const struct wfl_engine_ops *ops;
+};
+
+struct wfl_txn_ops {
+    wfl_code (*get)(struct wfl_txn *t, enum wfl_space space, wfl_slice key, struct wfl_pin *pin,
+                    wfl_error *err);
+    wfl_code (*put)(struct wfl_txn *t, enum wfl_space space, wfl_slice key, const wfl_slice *parts,
+                    size_t part_count, wfl_error *err);
+    wfl_code (*remove)(struct wfl_txn *t, enum wfl_space space, wfl_slice key, wfl_error *err);
+};
+
+struct wfl_txn { /* first member of each engine's */
+    const struct wfl_txn_ops *ops;
+};
+
+extern const char *const wfl_space_names[WFL_SPACE_COUNT];
+
+/* ---- the fair pool (pool.c) */
+
+struct wfl_pool;
+
+/* `queue_max` jobs at the most wait. NOMEM, IO (no thread). */
+WFL_MUST_USE wfl_code wfl_pool_new(uint32_t threads, uint32_t queue_max,
+                                   const struct wfl_alloc *alloc, struct wfl_pool **out,
+                                   wfl_error *err);
+/* Runs what is queued, then ends the threads. NULL is accepted. */
+void wfl_pool_free(struct wfl_pool *p);
+/* Any thread. PENDING, OVERLOADED or CLOSED. Sets nothing in the job but its links. */
+WFL_MUST_USE wfl_code wfl_pool_submit(struct wfl_pool *p, struct wfl_job *job);
+uint64_t              wfl_pool_queued(struct wfl_pool *p);
+
+/* ---- pages (page.c) */
+
+/* A position among ordered pairs. Key and value live until the next step. */
+struct wfl_cursor_ops {
+    void (*seek)(void *at, wfl_slice key);      /* first key >= */
+    void (*seek_last)(void *at, wfl_slice key); /* last key <=; an empty key: the very last */
+    void (*step)(void *at, bool back);
+    bool (*valid)(void *at);
+    void (*read)(void *at, wfl_slice *key, wfl_slice *value);
+    wfl_code (*status)(void *at, wfl_error *err); /* OK, or why it is not valid */
+};
+/* Fill range->pairs by walking `at`. Returns the code for range->rc. */
+WFL_MUST_USE wfl_code wfl_page_fill(struct wfl_engine_range     *range,
+                                    const struct wfl_cursor_ops *ops, void *at,
+                                    const struct wfl_alloc *alloc);
+
+#endif

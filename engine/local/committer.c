@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one thread that writes. It takes all commits that are waiting, lets each judge and write into
+ * one batch, seals the batch, writes it to the log with one fsync, and tells everyone; the next
+ * group gathers meanwhile. So there are no locks on records and nothing to retry, order is the
+ * order of the batch, and under load an fsync is shared by as many as wait for it.
+ *
+ * Failure: a commit whose apply fails loses only its own writes (savepoint). A group whose write
+ * fails is not stored, all its members are told, and the engine takes no more writes: after a
+ * failed fsync nobody knows what the disk holds. Lack of room is the exception, it ends by itself.
+ */
+#include "engine/local/local_private.h"
+
+#include <stdlib.h>
+
+struct local_txn {
+    struct wfl_txn base;
+    struct local  *local;
+    bool           wrote; /* since the last savepoint */
+};
+
+static struct local_txn *txn_of(struct wfl_txn *t)
+{
+    return (struct local_txn *)(void *)t;
+}
+
+static void release_copy(struct wfl_pin *pin)
+{
+    rocksdb_free(pin->handle);
+}
+
+static wfl_code txn_get(struct wfl_txn *t, enum wfl_space space, wfl_slice key, struct wfl_pin *pin,
+                        wfl_error *err)
+{
+    struct local *l = txn_of(t)->local;
+    char         *text = NULL;
+    size_t        len = 0;
+    char         *value = rocksdb_writebatch_wi_get_from_batch_and_db_cf(
+                l->batch, l->db, l->read_disk, l->spaces[space], (const char *)key.data, key.len, &len,
+                &text);
+
+    if (text != NULL) return local_fail(text, "read for commit", err);
+    if (value == NULL) return wfl_fail(err, WFL_NOT_FOUND, "no such record");
+    *pin = (struct wfl_pin){
+        .value = wfl_slice_of(value, len), .release = release_copy, .handle = value};
+    return WFL_OK;
+}
+
+#define PARTS_MAX 8
+
+static wfl_code txn_put(struct wfl_txn *t, enum wfl_space space, wfl_slice key,
+                        const wfl_slice *parts, size_t part_count, wfl_error *err)
+{
+    struct local *l = txn_of(t)->local;
+    const char   *key_data = (const char *)key.data, *data[PARTS_MAX];
+    size_t        lens[PARTS_MAX];
+
+    if (part_count > PARTS_MAX)
+        return wfl_fail(err, WFL_INTERNAL, "a record of %zu parts", part_count);
+    for (size_t i = 0; i < part_count; i++) {
+        data[i] = (const char *)parts[i].data;
+        lens[i] = parts[i].len;
+    }
+    rocksdb_writebatch_wi_putv_cf(l->batch, l->spaces[space], 1, &key_data, &key.len,
+                                  (int)part_count, data, lens);
+    txn_of(t)->wrote = true;
+    return WFL_OK;
+}
+
+static wfl_code txn_remove(struct wfl_txn *t, enum wfl_space space, wfl_slice key, wfl_error *err)
+{
+    struct local *l = txn_of(t)->local;
+
+    (void)err;
+    rocksdb_writebatch_wi_delete_cf(l->batch, l->spaces[space], (const char *)key.data, key.len);
+    txn_of(t)->wrote = true;
+    return WFL_OK;
+}
+
+static const struct wfl_txn_ops txn_ops = {.get = txn_get, .put = txn_put, .remove = txn_remove};
+
+/* ---- the queue */
+
+wfl_code local_commit(struct wfl_engine *e, struct wfl_commit *c)
+{
+    struct local *l = (struct local *)(void *)e;
+    wfl_code      rc = WFL_PENDING;
+
+    if (l->read_only) {
+        c->rc =
+            wfl_fail(&c->err, WFL_READ_ONLY, "the store takes no writes: %s", l->read_only_reason);
+        return c->rc;
+    }
+    wfl_mutex_lock(&l->lock);
+    if (l->stopping) {
+        rc = wfl_fail(&c->err, WFL_CLOSED, "the store is closing");
+    } else if (l->queued >= l->queue_max || l->queued_bytes > l->queue_bytes_max) {
+        rc = wfl_fail(&c->err, WFL_OVERLOADED, "the queue of writes is full");
+    } else {
+        if (l->tail != NULL) {
+            l->tail->own.next = c;
+        } else {
+            l->head = c;
+            pthread_cond_signal(&l->wake);
+        }
+        l->tail = c;
+        l->queued++;
+        l->queued_bytes += c->bytes;
+    }
+    wfl_mutex_unlock(&l->lock);
+    if (rc != WFL_PENDING) c->rc = rc;
+    return rc;
+}
+
+/* What is waiting, up to a group's bounds; NULL: stopping and nothing left. */
+static struct wfl_commit *take_group(struct local *l)
+{
+    struct wfl_commit *first, *last = NULL;
+    uint64_t           bytes = 0;
+
+    wfl_mutex_lock(&l->lock);
+    while (l->head == NULL && !l->stopping)
+        wfl_mutex_wait(&l->lock, &l->wake);
+    first = l->head;
+    while (l->head != NULL && (last == NULL || bytes + l->head->bytes <= l->group_bytes_max)) {
+        last = l->head;
+        l->head = last->own.next;
+        bytes += last->bytes;
+        l->queued--;
+        l->queued_bytes -= last->bytes;
+    }
+    if (l->head == NULL) l->tail = NULL;
+    if (last != NULL) last->own.next = NULL;
+    wfl_mutex_unlock(&l->lock);
+    return first;
+}
+
+/* ---- a group */
+
+static void become_read_only(struct local *l, const wfl_error *err)
+{
+    if (l->read_only) return;
+    memcpy(l->read_only_reason, err->message, sizeof l->read_only_reason - 1);
+    l->read_only = true;
+}
+
+struct group_sum {
+    uint64_t applied; /* commits that want their writes kept */
+    bool     sync;
+    bool     wrote;
+};
+
+static struct group_sum apply_all(struct local *l, struct local_txn *txn, struct wfl_commit *first)
+{
+    struct group_sum sum = {0};
+
+    for (struct wfl_commit *c = first; c != NULL; c = c->own.next) {
+        if (l->read_only) {
+            c->rc = wfl_fail(&c->err, WFL_READ_ONLY, "the store takes no writes: %s",
+                             l->read_only_reason);
+            continue;
+        }
+        rocksdb_writebatch_wi_set_save_point(l->batch);
+        txn->wrote = false;
+        c->rc = c->apply(c, &txn->base, &c->err);
+        if (c->rc == WFL_OK) {
+            sum.applied++;
+            sum.wrote |= txn->wrote;
+            sum.sync |= c->durability == WFL_DURABLE;
+        } else if (txn->wrote) {
+            char *text = NULL;
+
+            rocksdb_writebatch_wi_rollback_to_save_point(l->batch, &text);
+            if (text != NULL) abort(); /* a savepoint was just set: cannot be */
+        }
+    }
+    return sum;
+}
+
+static wfl_code write_group(struct local *l, struct local_txn *txn, const struct group_sum *sum,
+                            wfl_error *err)
+{
+    char    *text = NULL;
+    wfl_code rc = WFL_OK;
+
+    if (l->hooks.seal != NULL) rc = l->hooks.seal(l->hooks.ctx, &txn->base, err);
+    if (rc != WFL_OK) return rc;
+    rocksdb_write_writebatch_wi(l->db, sum->sync ? l->write_synced : l->write_buffered, l->batch,
+                                &text);
+    if (text != NULL) {
+        rc = local_fail(text, "write of a group", err);
+        if (rc != WFL_DISK_FULL) become_read_only(l, err);
+        return rc;
+    }
+    l->groups++;
+    l->syncs += sum->sync;
+    l->commits += sum->applied;
+    return WFL_OK;
+}
+
+static void run_group(struct local *l, struct wfl_commit *first)
+{
+    struct local_txn txn = {.base = {.ops = &txn_ops}, .local = l};
+    wfl_error        err = {.code = WFL_OK};
+    struct group_sum sum;
+    wfl_code         rc = WFL_OK;
+
+    rocksdb_writebatch_wi_clear(l->batch);
+    sum = apply_all(l, &txn, first);
+    if (sum.applied > 0) {
+        if (sum.wrote) rc = write_group(l, &txn, &sum, &err);
+        if (l->hooks.settled != NULL) l->hooks.settled(l->hooks.ctx, rc);
+    }
+    for (struct wfl_commit *c = first, *next; c != NULL; c = next) {
+        next = c->own.next; /* done may free c */
+        if (c->rc == WFL_OK && rc != WFL_OK) {
+            c->rc = rc;
+            c->err = err;
+        }
+        c->done(c);
+    }
+}
+
+static void *committer_run(void *arg)
+{
+    struct local      *l = arg;
+    struct wfl_commit *first;
+
+    while ((first = take_group(l)) != NULL)
+        run_group(l, first);
+    return NULL;
+}
+
+wfl_code local_committer_start(struct local *l, wfl_error *err)
+{
+    l->batch = rocksdb_writebatch_wi_create(1u << 20, 1);
+    if (pthread_create(&l->committer, NULL, committer_run, l) != 0) {
+        return wfl_fail(err, WFL_IO, "committer: no thread could be started");
+    }
+    l->committer_started = true;
+    return WFL_OK;
+}
+
+void local_committer_stop(struct local *l)
+{
+    if (l->committer_started) {
+        wfl_mutex_lock(&l->lock);
+        l->stopping = true;
+        pthread_cond_signal(&l->wake);
+        wfl_mutex_unlock(&l->lock);
+        pthread_join(l->committer, NULL);
+    }
+    if (l->batch != NULL) rocksdb_writebatch_wi_destroy(l->batch);
+}

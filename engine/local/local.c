@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The local engine: RocksDB in a folder. A get asks what is in memory and answers on the caller's
+ * thread; what needs the disk goes to the pool. Ranges always go to the pool, because an iterator
+ * may read at any step. Writes are committer.c's.
+ *
+ * Failure: a folder in use, damaged or unreadable fails the open with a text that says which;
+ * damage found later is CORRUPT_OBJECT for that read; a failed write ends writing (see engine.h).
+ */
+#include "engine/local/local_private.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+wfl_code local_fail(char *text, const char *step, wfl_error *err)
+{
+    wfl_code code = WFL_IO;
+
+    if (strstr(text, "No space left") != NULL || strstr(text, "NoSpace") != NULL) {
+        code = WFL_DISK_FULL;
+    } else if (strncmp(text, "Corruption", 10) == 0) {
+        code = WFL_CORRUPT_OBJECT;
+    }
+    wfl_fail(err, code, "%s: %s", step, text);
+    rocksdb_free(text);
+    return code;
+}
+
+static struct local *local_of(struct wfl_engine *e)
+{
+    return (struct local *)(void *)e; /* base is the first member */
+}
+
+/* ---- get */
+
+static void release_pinned(struct wfl_pin *pin)
+{
+    rocksdb_pinnableslice_destroy(pin->handle);
+}
+
+/* WFL_PENDING: not in memory. */
+static wfl_code get_with(struct local *l, const rocksdb_readoptions_t *options,
+                         struct wfl_engine_get *get)
+{
+    char                    *text = NULL;
+    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(
+        l->db, options, l->spaces[get->space], (const char *)get->key.data, get->key.len, &text);
+    size_t      len;
+    const char *data;
+
+    if (text != NULL) {
+        if (strncmp(text, "Result incomplete", 17) == 0) {
+            rocksdb_free(text);
+            return WFL_PENDING;
+        }
+        return local_fail(text, "read", &get->err);
+    }
+    if (slice == NULL) return wfl_fail(&get->err, WFL_NOT_FOUND, "no such record");
+    data = rocksdb_pinnableslice_value(slice, &len);
+    get->pin = (struct wfl_pin){
+        .value = wfl_slice_of(data, len), .release = release_pinned, .handle = slice};
+    return WFL_OK;
+}
+
+static void get_in_pool(struct wfl_job *job)
+{
+    struct wfl_engine_get *get =
+        (struct wfl_engine_get *)(void *)((char *)job - offsetof(struct wfl_engine_get, own.job));
+
+    get->rc = get_with(local_of(get->own.engine), local_of(get->own.engine)->read_disk, get);
+    get->done(get);
+}
+
+static wfl_code local_get(struct wfl_engine *e, struct wfl_engine_get *get)
+{
+    struct local *l = local_of(e);
+    wfl_code      rc = get_with(l, l->read_memory, get);
+
+    if (rc == WFL_PENDING) {
+        get->own.job = (struct wfl_job){.flow = get->flow, .run = get_in_pool};
+        rc = wfl_pool_submit(l->pool, &get->own.job);
+        if (rc == WFL_PENDING) return rc; /* `get` may be gone already */
+        wfl_fail(&get->err, rc, "read queue is full or closed");
+    }
+    get->rc = rc;
+    return rc;
+}
+
+/* ---- range */
+
+static void it_seek(void *at, wfl_slice key)
+{
+    rocksdb_iter_seek(at, (const char *)key.data, key.len);
+}
+
+static void it_seek_last(void *at, wfl_slice key)
+{
+    if (key.len == 0) {
+        rocksdb_iter_seek_to_last(at);
+    } else {
+        rocksdb_iter_seek_for_prev(at, (const char *)key.data, key.len);
+    }
+}
+
+static void it_step(void *at, bool back)
+{
+    if (back) {
+        rocksdb_iter_prev(at);
+    } else {
+        rocksdb_iter_next(at);
+    }
+}
+
+static bool it_valid(void *at)
+{
+    return rocksdb_iter_valid(at) != 0;
+}
+
+static void it_read(void *at, wfl_slice *key, wfl_slice *value)
+{
+    size_t      len;
+    const char *data = rocksdb_iter_key(at, &len);
+
+    *key = wfl_slice_of(data, len);
+    data = rocksdb_iter_value(at, &len);
+    *value = wfl_slice_of(data, len);
+}
+
+static wfl_code it_status(void *at, wfl_error *err)
+{
+    char *text = NULL;
+
+    rocksdb_iter_get_error(at, &text);
+    return text == NULL ? WFL_OK : local_fail(text, "listing", err);
+}
+
+static const struct wfl_cursor_ops iterator_ops = {
+    .seek = it_seek,
+    .seek_last = it_seek_last,
+    .step = it_step,
+    .valid = it_valid,
+    .read = it_read,
+    .status = it_status,
+};
+
+static void range_in_pool(struct wfl_job *job)
+{
+    struct wfl_engine_range *range =
+        (struct wfl_engine_range *)(void *)((char *)job -
+                                            offsetof(struct wfl_engine_range, own.job));
+    struct local          *l = local_of(range->own.engine);
+    rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+    rocksdb_iterator_t    *it;
+
+    /* Bounds keep RocksDB from reading what lies behind: deleted neighbours of another bucket. */
+    if (range->from.len > 0) {
+        rocksdb_readoptions_set_iterate_lower_bound(options, (const char *)range->from.data,
+                                                    range->from.len);
+    }
+    if (range->to.len > 0) {
+        rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)range->to.data,
+                                                    range->to.len);
+    }
+    it = rocksdb_create_iterator_cf(l->db, options, l->spaces[range->space]);
+    range->rc = wfl_page_fill(range, &iterator_ops, it, l->alloc);
+    rocksdb_iter_destroy(it);
+    rocksdb_readoptions_destroy(options);
+    range->done(range);
+}
+
+static wfl_code local_range(struct wfl_engine *e, struct wfl_engine_range *range)
+{
+    wfl_code rc;
+
+    range->own.job = (struct wfl_job){
+        .flow = range->flow, .cost = (uint64_t)range->limit * 256, .run = range_in_pool};
+    rc = wfl_pool_submit(local_of(e)->pool, &range->own.job);
+    if (rc == WFL_PENDING) return rc;
+    range->rc = wfl_fail(&range->err, rc, "read queue is full or closed");
+    return rc;
+}
+
+/* ---- work, figures, copies */
+
+static void work_in_pool(struct wfl_job *job)
+{
+    struct wfl_engine_work *work =
+        (struct wfl_engine_work *)(void *)((char *)job - offsetof(struct wfl_engine_work, own.job));
+
+    work->run(work);
+}
+
+static wfl_code local_work(struct wfl_engine *e, struct wfl_engine_work *work)
+{
+    work->own.job = (struct wfl_job){.flow = work->flow, .cost = work->bytes, .run = work_in_pool};
+    return wfl_pool_submit(local_of(e)->pool, &work->own.job);
+}
+
+static void local_set_hooks(struct wfl_engine *e, const struct wfl_group_hooks *hooks)
+{
+    struct local *l = local_of(e);
+
+    wfl_mutex_lock(
+        &l->lock); /* the committer reads them after taking the lock for its first group */
+    l->hooks = *hooks;
+    wfl_mutex_unlock(&l->lock);
+}
+
+static void local_stats(struct wfl_engine *e, struct wfl_engine_stats *out)
+{
+    struct local *l = local_of(e);
+    uint64_t      tables = 0;
+
+    out->read_only = l->read_only;
+    if (out->read_only)
+        memcpy(out->read_only_reason, l->read_only_reason, sizeof out->read_only_reason);
+    out->commits = l->commits;
+    out->groups = l->groups;
+    out->syncs = l->syncs;
+    wfl_mutex_lock(&l->lock);
+    out->queued = l->queued;
+    wfl_mutex_unlock(&l->lock);
+    out->pool_queued = wfl_pool_queued(l->pool);
+    out->memory_bytes = rocksdb_cache_get_usage(l->cache);
+    for (int i = 0; i < WFL_SPACE_COUNT; i++) {
+        if (rocksdb_property_int_cf(l->db, l->spaces[i], "rocksdb.cur-size-all-mem-tables",
+                                    &tables) == 0) {
+            out->memory_bytes += tables;
+        }
+    }
+}
+
+static wfl_code local_checkpoint(struct wfl_engine *e, const char *path, wfl_error *err)
+{
+    struct local         *l = local_of(e);
+    char                 *text = NULL;
+    rocksdb_checkpoint_t *point = rocksdb_checkpoint_object_create(l->db, &text);
+
+    if (text != NULL) return local_fail(text, "checkpoint", err);
+    rocksdb_checkpoint_create(point, path, 0, &text);
+    rocksdb_checkpoint_object_destroy(point);
+    return text == NULL ? WFL_OK : local_fail(text, "checkpoint", err);
+}
+
+/* ---- open and close */
+
+static void local_close(struct wfl_engine *e)
+{
+    struct local *l = local_of(e);
+
+    local_committer_stop(l);
+    wfl_pool_free(l->pool);
+    for (int i = 0; i < WFL_SPACE_COUNT; i++) {
+        if (l->spaces[i] != NULL) rocksdb_column_family_handle_destroy(l->spaces[i]);
+    }
+    if (l->db != NULL) rocksdb_close(l->db);
+    local_options_free(l);
+    pthread_cond_destroy(&l->wake);
+    wfl_mutex_fini(&l->lock);
+    wfl_alloc_free(l->alloc, l);
+}
+
+static const struct wfl_engine_ops local_ops = {
+    .get = local_get,
+    .range = local_range,
+    .work = local_work,
+    .commit = local_commit,
+    .set_hooks = local_set_hooks,
+    .stats = local_stats,
+    .checkpoint = local_checkpoint,
+    .close = local_close,
+};
+
+/* RocksDB wants its "default" column family too; it stays empty. */
+static wfl_code open_database(struct local *l, const char *path, wfl_error *err)
+{
+    const char                     *names[WFL_SPACE_COUNT + 1] = {"default"};
+    const rocksdb_options_t        *options[WFL_SPACE_COUNT + 1] = {l->options};
+    rocksdb_column_family_handle_t *handles[WFL_SPACE_COUNT + 1] = {NULL};
+    char                           *text = NULL;
+
+    for (int i = 0; i < WFL_SPACE_COUNT; i++) {
+        names[i + 1] = wfl_space_names[i];
+        options[i + 1] = l->space_options[i];
+    }
+    l->db = rocksdb_open_column_families(l->options, path, WFL_SPACE_COUNT + 1, names, options,
+                                         handles, &text);
+    if (text != NULL) {
+        bool locked = strstr(text, "lock") != NULL;
+
+        local_fail(text, "open", err);
+        return locked ? wfl_wrap(err, "%s is in use by another process", path)
+                      : wfl_wrap(err, "%s", path);
+    }
+    rocksdb_column_family_handle_destroy(handles[0]);
+    memcpy(l->spaces, handles + 1, sizeof l->spaces);
+    return WFL_OK;
+}
+
+static uint32_t or_default(uint32_t value, uint32_t fallback)
+{
+    return value == 0 ? fallback : value;
+}
+
+wfl_code wfl_engine_open_local(const struct wfl_local_config *config, struct wfl_engine **out,
+                               wfl_error *err)
+{
+    struct local *l = wfl_alloc_zero(config->alloc, 1, sizeof *l);
+    wfl_code      rc;
+
+    if (l == NULL) return wfl_fail(err, WFL_NOMEM, "engine: out of memory");
+    l->base.ops = &local_ops;
+    l->alloc = config->alloc;
+    l->queue_max = or_default(config->commit_queue_max, 16384);
+    l->queue_bytes_max =
+        config->commit_queue_bytes_max == 0 ? 64u << 20 : config->commit_queue_bytes_max;
+    l->group_bytes_max = config->group_bytes_max == 0 ? 16u << 20 : config->group_bytes_max;
+    wfl_mutex_init(&l->lock, WFL_RANK_ENGINE);
+    pthread_cond_init(&l->wake, NULL);
+    if (mkdir(config->path, 0700) != 0 && errno != EEXIST) {
+        rc = wfl_fail_errno(err, config->path);
+    } else {
+        local_options_new(l, config);
+        rc = open_database(l, config->path, err);
+    }
+    if (rc == WFL_OK) {
+        rc = wfl_pool_new(or_default(config->pool_threads, 4),
+                          or_default(config->pool_queue_max, 4096), l->alloc, &l->pool, err);
+    }
+    if (rc == WFL_OK) rc = local_committer_start(l, err);
+    if (rc != WFL_OK) {
+        local_close(&l->base);
+        return rc;
+    }
+    *out = &l->base;
+    return WFL_OK;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The inside of the local engine: RocksDB, its options, the committer's queue. */
+#ifndef WFL_ENGINE_LOCAL_PRIVATE_H
+#define WFL_ENGINE_LOCAL_PRIVATE_H
+
+#include "engine/engine_private.h"
+
+#include <rocksdb/c.h>
+
+struct local {
+    struct wfl_engine       base;
+    const struct wfl_alloc *alloc;
+    struct wfl_pool        *pool;
+
+    rocksdb_t                      *db;
+    rocksdb_options_t              *options; /* of the database */
+    rocksdb_options_t              *space_options[WFL_SPACE_COUNT];
+    rocksdb_column_family_handle_t *spaces[WFL_SPACE_COUNT];
+    rocksdb_cache_t                *cache;
+    rocksdb_readoptions_t          *read_memory; /* what is in memory only */
+    rocksdb_readoptions_t          *read_disk;
+    rocksdb_writeoptions_t         *write_synced;
+    rocksdb_writeoptions_t         *write_buffered;
+
+    /* the committer's queue */
+    wfl_mutex          lock;
+    pthread_cond_t     wake;
+    struct wfl_commit *head, *tail;
+    uint64_t           queued, queued_bytes;
+    uint64_t           queue_max, queue_bytes_max, group_bytes_max;
+    bool               stopping;
+    pthread_t          committer;
+    bool               committer_started;
+
+    /* the committer's own */
+    struct wfl_group_hooks   hooks;
+    rocksdb_writebatch_wi_t *batch;
+
+    _Atomic bool     read_only;
+    char             read_only_reason[160]; /* written before read_only, once */
+    _Atomic uint64_t commits, groups, syncs;
+};
+
+/* Code and text for an error string of RocksDB, which is freed. `step` names what was tried. */
+wfl_code local_fail(char *text, const char *step, wfl_error *err);
+
+/* committer.c */
+WFL_MUST_USE wfl_code local_committer_start(struct local *l, wfl_error *err);
+void                  local_committer_stop(struct local *l); /* after all that is queued */
+wfl_code              local_commit(struct wfl_engine *e, struct wfl_commit *c);
+
+/* options.c: RocksDB's settings, all in one place */
+void local_options_new(struct local *l, const struct wfl_local_config *config);
+void local_options_free(struct local *l);
+
+#endif

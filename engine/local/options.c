@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How RocksDB is set, and why.
+ *
+ * The log is replayed up to the first record that is torn (point-in-time recovery): a power cut in
+ * the middle of a group's write leaves a torn tail, and that group was never acknowledged, because
+ * an acknowledgement follows the fsync. A stricter mode would refuse to start after such a cut.
+ *
+ * Contents lie in `values` with RocksDB's value log, so that compactions move keys and not
+ * contents; its cache is the block cache, which lets hot contents be answered without the disk.
+ * Contents are opaque and often compressed already: not compressed again. Record headers are (LZ4).
+ */
+#include "engine/local/local_private.h"
+
+#define VALUE_LOG_MIN_BYTES 2048
+#define BLOCK_BYTES         (8u << 10)
+#define LOG_FILES_KEPT      4
+
+static uint64_t or_default(uint64_t value, uint64_t fallback)
+{
+    return value == 0 ? fallback : value;
+}
+
+static rocksdb_options_t *new_space_options(struct local *l, enum wfl_space space,
+                                            uint64_t write_buffer)
+{
+    rocksdb_options_t                   *o = rocksdb_options_create();
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+
+    rocksdb_block_based_options_set_block_cache(table, l->cache);
+    rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_format_version(table, 5);
+    rocksdb_options_set_block_based_table_factory(o, table);
+    rocksdb_block_based_options_destroy(table);
+
+    rocksdb_options_set_write_buffer_size(o, (size_t)(write_buffer / 2));
+    rocksdb_options_set_max_write_buffer_number(o, 4);
+    rocksdb_options_set_compression(o, space == WFL_SPACE_VALUES ? rocksdb_no_compression
+                                                                 : rocksdb_lz4_compression);
+    if (space == WFL_SPACE_VALUES) {
+        rocksdb_options_set_enable_blob_files(o, 1);
+        rocksdb_options_set_min_blob_size(o, VALUE_LOG_MIN_BYTES);
+        rocksdb_options_set_blob_compression_type(o, rocksdb_no_compression);
+        rocksdb_options_set_enable_blob_gc(o, 1);
+        rocksdb_options_set_blob_gc_age_cutoff(o, 0.5);
+        rocksdb_options_set_blob_cache(o, l->cache);
+    }
+    return o;
+}
+
+void local_options_new(struct local *l, const struct wfl_local_config *config)
+{
+    uint64_t write_buffer = or_default(config->write_buffer_bytes, 128u << 20);
+
+    /* RocksDB's C interface gives no NULL: it is C++ and ends the process without memory. */
+    l->cache = rocksdb_cache_create_lru((size_t)or_default(config->block_cache_bytes, 256u << 20));
+    l->options = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(l->options, 1);
+    rocksdb_options_set_create_missing_column_families(l->options, 1);
+    rocksdb_options_set_paranoid_checks(l->options, 1);
+    rocksdb_options_set_wal_recovery_mode(l->options, rocksdb_point_in_time_recovery);
+    rocksdb_options_set_db_write_buffer_size(l->options, (size_t)write_buffer);
+    rocksdb_options_set_max_total_wal_size(l->options, 4 * write_buffer);
+    rocksdb_options_set_max_background_jobs(l->options, 2);
+    rocksdb_options_set_bytes_per_sync(l->options, 1u << 20);
+    rocksdb_options_set_max_open_files(l->options, 1024);
+    rocksdb_options_set_keep_log_file_num(l->options, LOG_FILES_KEPT);
+    rocksdb_options_set_info_log_level(l->options, 2); /* warnings */
+    /* One writer: the machinery for several costs and gives nothing. */
+    rocksdb_options_set_allow_concurrent_memtable_write(l->options, 0);
+    for (int i = 0; i < WFL_SPACE_COUNT; i++) {
+        l->space_options[i] = new_space_options(l, (enum wfl_space)i, write_buffer);
+    }
+
+    l->read_memory = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(l->read_memory, 1); /* block cache and memtables only */
+    l->read_disk = rocksdb_readoptions_create();
+    l->write_synced = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(l->write_synced, 1);
+    l->write_buffered = rocksdb_writeoptions_create();
+}
+
+void local_options_free(struct local *l)
+{
+    if (l->options == NULL) return;
+    rocksdb_readoptions_destroy(l->read_memory);
+    rocksdb_readoptions_destroy(l->read_disk);
+    rocksdb_writeoptions_destroy(l->write_synced);
+    rocksdb_writeoptions_destroy(l->write_buffered);
+    for (int i = 0; i < WFL_SPACE_COUNT; i++)
+        rocksdb_options_destroy(l->space_options[i]);
+    rocksdb_options_destroy(l->options);
+    rocksdb_cache_destroy(l->cache);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A pool of threads whose queue is fair: each flow (a bucket) has a queue of its own, and the flows
+ * that have work are served in turn by bytes (deficit round robin, RFC 8290's inner scheduler). A
+ * flow with a thousand megabyte jobs thus delays another flow's small one by a quantum, not by all.
+ * Places for flows are allocated once: as many as jobs may wait, so a submit never allocates. A
+ * full queue is OVERLOADED, told at once. */
+#include "engine/engine_private.h"
+
+#include <assert.h>
+
+#define QUANTUM_BYTES (256u << 10)
+#define JOB_COST_MIN  4096 /* a job that moves no bytes still takes a turn */
+
+struct flow {
+    struct flow    *next_active; /* ring of flows with work, or the free list */
+    struct flow    *next_hash;
+    uint64_t        id;
+    uint64_t        deficit;
+    struct wfl_job *head, *tail;
+};
+
+struct wfl_pool {
+    const struct wfl_alloc *alloc;
+    wfl_mutex               lock;
+    pthread_cond_t          wake;
+    pthread_t              *threads;
+    uint32_t                thread_count;
+    uint32_t                queue_max, queued;
+    struct flow            *flows, *free;
+    struct flow           **buckets; /* hash by flow id */
+    uint32_t                bucket_mask;
+    struct flow            *active_head, *active_tail;
+    bool                    stopping;
+};
+
+static uint32_t hash_of(const struct wfl_pool *p, uint64_t id)
+{
+    return (uint32_t)((id * 0x9E3779B97F4A7C15u) >> 32) & p->bucket_mask;
+}
+
+static struct flow *find_or_make_locked(struct wfl_pool *p, uint64_t id)
+{
+    struct flow **bucket = &p->buckets[hash_of(p, id)], *f;
+
+    for (f = *bucket; f != NULL; f = f->next_hash) {
+        if (f->id == id) return f;
+    }
+    f = p->free;
+    assert(f != NULL); /* as many as jobs may wait */
+    p->free = f->next_active;
+    *f = (struct flow){.id = id, .next_hash = *bucket};
+    *bucket = f;
+    return f;
+}
+
+static void forget_locked(struct wfl_pool *p, struct flow *f)
+{
+    struct flow **at = &p->buckets[hash_of(p, f->id)];
+
+    while (*at != f)
+        at = &(*at)->next_hash;
+    *at = f->next_hash;
+    f->next_active = p->free;
+    p->free = f;
+}
+
+static void append_active_locked(struct wfl_pool *p, struct flow *f)
+{
+    f->next_active = NULL;
+    if (p->active_tail != NULL) {
+        p->active_tail->next_active = f;
+    } else {
+        p->active_head = f;
+    }
+    p->active_tail = f;
+}
+
+static struct flow *pop_active_locked(struct wfl_pool *p)
+{
+    struct flow *f = p->active_head;
+
+    p->active_head = f->next_active;
+    if (p->active_head == NULL) p->active_tail = NULL;
+    return f;
+}
+
+static uint64_t cost_of(const struct wfl_job *job)
+{
+    return job->cost < JOB_COST_MIN ? JOB_COST_MIN : job->cost;
+}
+
+static struct wfl_job *next_job_locked(struct wfl_pool *p)
+{
+    for (;;) {
+        struct flow    *f = p->active_head;
+        struct wfl_job *job = f->head;
+
+        if (f->deficit < cost_of(job)) { /* its turn is over: to the end of the ring */
+            f->deficit += QUANTUM_BYTES;
+            append_active_locked(p, pop_active_locked(p));
+            continue;
+        }
+        f->deficit -= cost_of(job);
+        f->head = job->next;
+        p->queued--;
+        if (f->head == NULL) {
+            pop_active_locked(p);
+            forget_locked(p, f);
+        }
+        return job;
+    }
+}
+
+static void *worker_run(void *arg)
+{
+    struct wfl_pool *p = arg;
+
+    wfl_mutex_lock(&p->lock);
+    for (;;) {
+        while (p->active_head == NULL && !p->stopping)
+            wfl_mutex_wait(&p->lock, &p->wake);
+        if (p->active_head == NULL) break;
+        struct wfl_job *job = next_job_locked(p);
+        wfl_mutex_unlock(&p->lock);
+        job->run(job);
+        wfl_mutex_lock(&p->lock);
+    }
+    wfl_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+wfl_code wfl_pool_submit(struct wfl_pool *p, struct wfl_job *job)
+{
+    struct flow *f;
+    wfl_code     rc = WFL_PENDING;
+
+    wfl_mutex_lock(&p->lock);
+    if (p->stopping) {
+        rc = WFL_CLOSED;
+    } else if (p->queued == p->queue_max) {
+        rc = WFL_OVERLOADED;
+    } else {
+        f = find_or_make_locked(p, job->flow);
+        job->next = NULL;
+        if (f->head == NULL) {
+            f->head = job;
+            append_active_locked(p, f);
+        } else {
+            f->tail->next = job;
+        }
+        f->tail = job;
+        p->queued++;
+        pthread_cond_signal(&p->wake);
+    }
+    wfl_mutex_unlock(&p->lock);
+    return rc;
+}
+
+uint64_t wfl_pool_queued(struct wfl_pool *p)
+{
+    uint64_t n;
+
+    wfl_mutex_lock(&p->lock);
+    n = p->queued;
+    wfl_mutex_unlock(&p->lock);
+    return n;
+}
+
+static wfl_code allocate(struct wfl_pool *p, uint32_t threads, uint32_t queue_max, wfl_error *err)
+{
+    uint32_t buckets = 64;
+
+    while (buckets < queue_max && buckets < 1u << 16)
+        buckets *= 2;
+    p->bucket_mask = buckets - 1;
+    p->queue_max = queue_max;
+    p->flows = wfl_alloc_zero(p->alloc, queue_max, sizeof *p->flows);
+    p->buckets = wfl_alloc_zero(p->alloc, buckets, sizeof(struct flow *));
+    p->threads = wfl_alloc_zero(p->alloc, threads, sizeof *p->threads);
+    if (p->flows == NULL || p->buckets == NULL || p->threads == NULL) {
+        return wfl_fail(err, WFL_NOMEM, "worker pool: out of memory");
+    }
+    for (uint32_t i = 0; i < queue_max; i++) {
+        p->flows[i].next_active = p->free;
+        p->free = &p->flows[i];
+    }
+    return WFL_OK;
+}
+
+wfl_code wfl_pool_new(uint32_t threads, uint32_t queue_max, const struct wfl_alloc *alloc,
+                      struct wfl_pool **out, wfl_error *err)
+{
+    struct wfl_pool *p = wfl_alloc_zero(alloc, 1, sizeof *p);
+    wfl_code         rc;
+
+    if (p == NULL) return wfl_fail(err, WFL_NOMEM, "worker pool: out of memory");
+    p->alloc = alloc;
+    wfl_mutex_init(&p->lock, WFL_RANK_POOL);
+    pthread_cond_init(&p->wake, NULL);
+    rc = allocate(p, threads, queue_max, err);
+    while (rc == WFL_OK && p->thread_count < threads) {
+        if (pthread_create(&p->threads[p->thread_count], NULL, worker_run, p) != 0) {
+            rc = wfl_fail(err, WFL_IO, "worker pool: no thread could be started");
+        } else {
+            p->thread_count++;
+        }
+    }
+    if (rc != WFL_OK) {
+        wfl_pool_free(p);
+        return rc;
+    }
+    *out = p;
+    return WFL_OK;
+}
+
+void wfl_pool_free(struct wfl_pool *p)
+{
+    if (p == NULL) return;
+    wfl_mutex_lock(&p->lock);
+    p->stopping = true;
+    pthread_cond_broadcast(&p->wake);
+    wfl_mutex_unlock(&p->lock);
+    for (uint32_t i = 0; i < p->thread_count; i++)
+        pthread_join(p->threads[i], NULL);
+    wfl_alloc_free(p->alloc, p->flows);
+    wfl_alloc_free(p->alloc, p->buckets);
+    wfl_alloc_free(p->alloc, p->threads);
+    pthread_cond_destroy(&p->wake);
+    wfl_mutex_fini(&p->lock);
+    wfl_alloc_free(p->alloc, p);
+}
