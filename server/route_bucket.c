@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The list of buckets, and a bucket's creation, document and deletion. */
+#include "server/server.h"
+
+#define SETTINGS_BYTES_MAX (64u << 10)
+#define LIST_BYTES_MAX     (64u << 20)
+
+/* ---- GET /v1/ */
+
+static bool reached(void *ctx, wfl_slice name)
+{
+    return wfl_packet_reaches(ctx, name);
+}
+
+void route_buckets(struct request *r)
+{
+    const struct wfl_request *head = request_head(r);
+    struct answer             a = {0};
+    wfl_slice                *names;
+    uint32_t                  count;
+    wfl_buf                   text;
+    wfl_json                  json;
+
+    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
+    if (!wfl_slice_eq(head->method, WFL_S("GET"))) {
+        answer_not_allowed(r, "GET");
+        return;
+    }
+    if (wfl_auth_spend_nonce(r->server->auth, &r->who, &r->err) != WFL_OK ||
+        wfl_store_bucket_list(r->server->store, reached, (void *)r->who.packet, request_arena(r),
+                              &names, &count, &r->err) != WFL_OK) {
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
+    wfl_buf_init(&text, &wfl_alloc_libc, LIST_BYTES_MAX);
+    wfl_json_init(&json, &text);
+    wfl_json_object(&json);
+    wfl_json_key(&json, "buckets");
+    wfl_json_array(&json);
+    for (uint32_t i = 0; i < count; i++) {
+        wfl_json_object(&json);
+        wfl_json_key(&json, "name");
+        wfl_json_str(&json, names[i]);
+        wfl_json_end(&json);
+    }
+    wfl_json_end(&json);
+    wfl_json_end(&json);
+    answer_json(r, &a, 200, &text);
+}
+
+/* ---- a bucket's document */
+
+static void answer_document(struct request *r, int status)
+{
+    struct answer          a = {0};
+    struct wfl_bucket_info info;
+    char                   version[WFL_ULID_TEXT_LEN + 1];
+    wfl_buf                text;
+    wfl_json               json;
+
+    if (wfl_store_bucket_info(r->server->store, r->target.bucket, request_arena(r), &info,
+                              &r->err) != WFL_OK) {
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
+    wfl_ulid_format(&info.version, version);
+    wfl_buf_init(&text, &wfl_alloc_libc, SETTINGS_BYTES_MAX);
+    wfl_json_init(&json, &text);
+    wfl_json_object(&json);
+    wfl_json_key(&json, "name");
+    wfl_json_str(&json, info.name);
+    wfl_json_key(&json, "settings");
+    wfl_settings_write(&info.settings, &json);
+    wfl_json_key(&json, "objects");
+    wfl_json_u64(&json, info.objects);
+    wfl_json_key(&json, "bytes");
+    wfl_json_u64(&json, info.bytes);
+    wfl_json_key(&json, "version");
+    wfl_json_cstr(&json, version);
+    wfl_json_end(&json);
+    answer_json(r, &a, status, &text);
+}
+
+static void bucket_done(struct wfl_bucket_op *op)
+{
+    request_done(op->arg);
+}
+
+/* ---- PUT */
+
+static void resume_create(struct request *r)
+{
+    if (r->op.bucket.rc != WFL_OK) {
+        answer_problem(r, NULL, &r->op.bucket.err);
+        return;
+    }
+    answer_document(r, 201);
+}
+
+static void create_with_body(struct request *r)
+{
+    struct wfl_bucket_op *op = &r->op.bucket;
+    wfl_slice             body = wfl_slice_of(r->body, r->body_len);
+
+    /* The document is small: hashing it here costs nothing worth a trip elsewhere. */
+    if (!request_digest_matches(r, body, NULL)) {
+        wfl_fail(&r->err, WFL_CONTENT_MISMATCH, "the body does not have the hash declared");
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
+    if (wfl_settings_parse(body, &op->settings, &r->err) != WFL_OK) {
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
+    request_await(r, wfl_store_bucket_create(r->server->store, op), resume_create);
+}
+
+static void create_bucket(struct request *r)
+{
+    r->op.bucket = (struct wfl_bucket_op){.name = r->target.bucket, .done = bucket_done, .arg = r};
+    if (!request_durability(r, &r->op.bucket.durability)) return;
+    if (!request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) return;
+    request_read_body(r, SETTINGS_BYTES_MAX, create_with_body);
+}
+
+/* ---- DELETE */
+
+static void resume_delete(struct request *r)
+{
+    struct answer a = {0};
+
+    if (r->op.bucket.rc != WFL_OK) {
+        answer_problem(r, NULL, &r->op.bucket.err);
+        return;
+    }
+    answer_send(r, &a, 204, (wfl_slice){0});
+}
+
+static void delete_bucket(struct request *r)
+{
+    r->op.bucket = (struct wfl_bucket_op){.name = r->target.bucket, .done = bucket_done, .arg = r};
+    if (!request_durability(r, &r->op.bucket.durability)) return;
+    if (!request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) return;
+    request_await(r, wfl_store_bucket_delete(r->server->store, &r->op.bucket), resume_delete);
+}
+
+void route_bucket(struct request *r)
+{
+    const struct wfl_request *head = request_head(r);
+
+    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+        answer_problem(r, NULL, &r->err);
+    } else if (wfl_slice_eq(head->method, WFL_S("GET"))) {
+        if (request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0}))
+            answer_document(r, 200);
+    } else if (wfl_slice_eq(head->method, WFL_S("PUT"))) {
+        create_bucket(r);
+    } else if (wfl_slice_eq(head->method, WFL_S("DELETE"))) {
+        delete_bucket(r);
+    } else {
+        answer_not_allowed(r, "GET, PUT, DELETE");
+    }
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Putting the server together. Start: lock the folder, read roots, make or read the identity, open
+ * engine and store, listen, say so. Each step that fails names what to do and undoes the ones
+ * before. Stop: no new connections, requests under way finish, then store and engine close; the
+ * engine's last callbacks may still post to exchanges, so net is freed after it. */
+#include "server/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_BYTES_MAX 4096
+
+static wfl_code join(const char *folder, const char *name, char out[PATH_BYTES_MAX], wfl_error *err)
+{
+    int n = snprintf(out, PATH_BYTES_MAX, "%s/%s", folder, name);
+
+    if (n < 0 || n >= PATH_BYTES_MAX) {
+        return wfl_fail(err, WFL_INVALID_SETTING, "the path of the data folder is too long");
+    }
+    return WFL_OK;
+}
+
+static wfl_code lock_folder(struct wfl_server *s, wfl_error *err)
+{
+    char path[PATH_BYTES_MAX], pid[32] = {0};
+
+    if (mkdir(s->config->data, 0700) != 0 && errno != EEXIST) {
+        return wfl_fail(err, WFL_IO, "data folder %s: %s", s->config->data, strerror(errno));
+    }
+    if (join(s->config->data, "lock", path, err) != WFL_OK) return err->code;
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0) return wfl_fail(err, WFL_IO, "%s: %s", path, strerror(errno));
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t n = read(s->lock_fd, pid, sizeof pid - 1);
+
+        return wfl_fail(
+            err, WFL_IO,
+            "data folder %s is in use by another wfldb-server (process %.*s); stop that "
+            "one, or give this one its own --data",
+            s->config->data, n > 0 ? (int)strcspn(pid, "\n") : 1, n > 0 ? pid : "?");
+    }
+    snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, pid, strlen(pid), 0) < 0) {
+        return wfl_fail(err, WFL_IO, "%s: %s", path, strerror(errno));
+    }
+    return WFL_OK;
+}
+
+static wfl_code read_roots(const struct wfl_config *c, wfl_public_key *roots, wfl_error *err)
+{
+    for (uint32_t i = 0; i < c->root_count; i++) {
+        struct wfl_secret text = {0};
+        wfl_code          rc = wfl_key_read_file(c->roots[i], false, &text, err);
+
+        if (rc == WFL_OK) {
+            rc = wfl_key_parse_public(wfl_slice_of(text.data, text.len), &roots[i], err);
+        }
+        wfl_secret_free(&text);
+        if (rc != WFL_OK) return wfl_wrap(err, "root %s", c->roots[i]);
+    }
+    return WFL_OK;
+}
+
+static wfl_code make_identity(struct wfl_server *s, const char *path, wfl_error *err)
+{
+    struct wfl_secret text = {0};
+    wfl_code          rc = wfl_key_generate(&wfl_random_system, &s->identity, err);
+
+    if (rc == WFL_OK) {
+        rc = wfl_key_write_private(&s->identity, (wfl_slice){0}, (wfl_slice){0}, &text, err);
+    }
+    if (rc == WFL_OK) rc = wfl_key_write_file(path, wfl_slice_of(text.data, text.len), err);
+    wfl_secret_free(&text);
+    return rc;
+}
+
+/* The server's own key, by which clients know it again. */
+static wfl_code load_identity(struct wfl_server *s, wfl_error *err)
+{
+    char              path[PATH_BYTES_MAX];
+    struct wfl_secret text = {0};
+    wfl_arena         arena;
+    wfl_slice         packet, endpoint;
+    wfl_code          rc = join(s->config->data, "identity.json", path, err);
+
+    if (rc != WFL_OK) return rc;
+    rc = wfl_key_read_file(path, true, &text, err);
+    if (rc == WFL_NOT_FOUND) {
+        rc = make_identity(s, path, err);
+        return rc == WFL_OK ? rc : wfl_wrap(err, "identity %s", path);
+    }
+    wfl_arena_init(&arena, &wfl_alloc_libc, 64u << 10);
+    if (rc == WFL_OK) {
+        rc = wfl_key_parse_private(wfl_slice_of(text.data, text.len), &arena, &s->identity, &packet,
+                                   &endpoint, err);
+    }
+    wfl_arena_fini(&arena);
+    wfl_secret_free(&text);
+    return rc == WFL_OK ? rc : wfl_wrap(err, "identity %s", path);
+}
+
+static wfl_code open_auth(struct wfl_server *s, wfl_error *err)
+{
+    const struct wfl_config *c = s->config;
+    wfl_public_key           roots[WFL_CONFIG_ROOTS_MAX];
+    wfl_code                 rc = read_roots(c, roots, err);
+
+    if (rc != WFL_OK) return rc;
+    return wfl_auth_new(
+        &(struct wfl_auth_config){
+            .trust = {.roots = roots,
+                      .root_count = c->root_count,
+                      .audience = wfl_slice_str(c->audience)},
+            .clock_skew_seconds = (uint32_t)c->clock_skew_seconds,
+            .packet_cache_max = (uint32_t)c->packet_cache_max,
+            .nonces_per_client_max = (uint32_t)c->nonces_per_client_max,
+            .nonces_max = c->nonces_max,
+            .clock = &wfl_clock_system,
+            .random = &wfl_random_system,
+            .alloc = &wfl_alloc_libc,
+        },
+        &s->auth, err);
+}
+
+static wfl_code open_store(struct wfl_server *s, wfl_error *err)
+{
+    const struct wfl_config *c = s->config;
+    char                     path[PATH_BYTES_MAX];
+    wfl_code                 rc = join(c->data, "records", path, err);
+
+    if (rc == WFL_OK) {
+        rc = wfl_engine_open_local(
+            &(struct wfl_local_config){
+                .path = path,
+                .block_cache_bytes = c->block_cache_bytes,
+                .write_buffer_bytes = c->write_buffer_bytes,
+                .pool_threads = (uint32_t)c->pool_threads,
+                .alloc = &wfl_alloc_libc,
+            },
+            &s->engine, err);
+    }
+    if (rc == WFL_OK) {
+        rc = wfl_store_open(&(struct wfl_store_config){.engine = s->engine,
+                                                       .clock = &wfl_clock_system,
+                                                       .random = &wfl_random_system,
+                                                       .alloc = &wfl_alloc_libc},
+                            &s->store, err);
+    }
+    return rc;
+}
+
+static struct wfl_net_config net_config(const struct wfl_config *c)
+{
+    return (struct wfl_net_config){
+        .limits =
+            {
+                .header_bytes_max = (uint32_t)c->header_bytes_max,
+                .header_count_max = (uint32_t)c->header_count_max,
+                .target_bytes_max = (uint32_t)c->target_bytes_max,
+                .header_timeout_ms = (uint32_t)c->header_timeout_seconds * 1000,
+                .idle_timeout_ms = (uint32_t)c->idle_timeout_seconds * 1000,
+                .body_stall_timeout_ms = (uint32_t)c->body_stall_timeout_seconds * 1000,
+                .streams_max = (uint32_t)c->streams_max,
+                .connections_max = (uint32_t)c->connections_max,
+            },
+        .clock = &wfl_clock_system,
+        .random = &wfl_random_system,
+        .alloc = &wfl_alloc_libc,
+    };
+}
+
+static wfl_code listen_all(struct wfl_server *s, wfl_error *err)
+{
+    const struct wfl_config *c = s->config;
+    struct wfl_net_config    net = net_config(c), ops = net_config(c);
+    wfl_code                 rc;
+
+    net.listen = (const char *const *)c->listen;
+    net.listen_count = c->listen_count;
+    net.reactors = (uint32_t)c->reactors;
+    net.handler = wfl_request_handler(s);
+    rc = wfl_net_start(&net, &s->net, err);
+    if (rc != WFL_OK) return rc;
+    ops.listen = (const char *const *)&c->ops_listen;
+    ops.listen_count = 1;
+    ops.reactors = 1;
+    ops.limits.connections_max = 256;
+    ops.handler = wfl_ops_handler(s);
+    return wfl_net_start(&ops, &s->ops, err);
+}
+
+static void log_ready(struct wfl_server *s)
+{
+    struct wfl_log_line line;
+    const char         *address;
+
+    wfl_log_begin(s->log, &line, WFL_LOG_INFO, "ready");
+    wfl_json_key(&line.json, "listen");
+    wfl_json_array(&line.json);
+    for (uint32_t i = 0; (address = wfl_net_address(s->net, i)) != NULL; i++) {
+        wfl_json_cstr(&line.json, address);
+    }
+    wfl_json_end(&line.json);
+    wfl_json_key(&line.json, "tls_listen");
+    wfl_json_array(&line.json);
+    wfl_json_end(&line.json);
+    wfl_json_key(&line.json, "ops_listen");
+    wfl_json_cstr(&line.json, wfl_net_address(s->ops, 0));
+    wfl_json_key(&line.json, "version");
+    wfl_json_cstr(&line.json, WFL_VERSION);
+    wfl_json_key(&line.json, "identity");
+    wfl_json_cstr(&line.json, wfl_key_thumb(&s->identity.pub).text);
+    wfl_log_end(&line);
+}
+
+wfl_code wfl_server_start(const struct wfl_config *config, struct wfl_log *log,
+                          struct wfl_server *out, wfl_error *err)
+{
+    wfl_code rc;
+
+    memset(out, 0, sizeof *out);
+    out->config = config;
+    out->log = log;
+    out->lock_fd = -1;
+    rc = lock_folder(out, err);
+    if (rc == WFL_OK) rc = load_identity(out, err);
+    if (rc == WFL_OK) rc = open_store(out, err);
+    /* Last before listening: requests dated before this moment are refused for good. */
+    if (rc == WFL_OK) rc = open_auth(out, err);
+    if (rc == WFL_OK) rc = listen_all(out, err);
+    if (rc == WFL_OK) log_ready(out);
+    return rc;
+}
+
+void wfl_server_stop(struct wfl_server *s)
+{
+    uint32_t timeout_ms = (uint32_t)s->config->stop_timeout_seconds * 1000;
+
+    s->stopping = 1;
+    if (s->net != NULL) wfl_net_stop(s->net, timeout_ms);
+    if (s->ops != NULL) wfl_net_stop(s->ops, 1000);
+    /* The engine answers what it still has; those answers reach exchanges that have ended. */
+    wfl_engine_close(s->engine);
+    wfl_net_free(s->net);
+    wfl_net_free(s->ops);
+    wfl_store_close(s->store);
+    wfl_auth_free(s->auth);
+    wfl_key_pair_free(&s->identity);
+    if (s->lock_fd >= 0) close(s->lock_fd);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * wfldb-server's inside: the one place where auth, store and net meet. A request's way is
+ *
+ *   request.c   head -> authenticate -> target -> grant -> nonce -> a route, and the answer's shape
+ *   route_*.c   a file per resource: body in, one store operation, answer
+ *   ops.c       the listener for health and metrics
+ *   server.c    putting it together, starting and stopping
+ *
+ * A route never blocks: a store operation either answers at once or later on an engine thread,
+ * which posts the request back to its reactor. While it is away the request holds a reference on
+ * its exchange, so that memory stays although the client may be gone. */
+#ifndef WFL_SERVER_SERVER_H
+#define WFL_SERVER_SERVER_H
+
+#include "auth/auth.h"
+#include "net/net.h"
+#include "server/config.h"
+#include "server/log.h"
+#include "server/target.h"
+#include "store/store.h"
+
+struct wfl_server {
+    const struct wfl_config *config;
+    struct wfl_log          *log;
+    struct wfl_engine       *engine;
+    struct wfl_store        *store;
+    struct wfl_auth         *auth;
+    struct wfl_net          *net;
+    struct wfl_net          *ops;
+    struct wfl_key_pair      identity;
+    int                      lock_fd;
+    _Atomic int              stopping;
+    _Atomic uint64_t         answers[6]; /* by status class, for metrics */
+};
+
+/* Reads roots and identity, opens engine and store, starts the listeners, logs the ready line. On
+ * failure `out` needs a stop all the same. */
+WFL_MUST_USE wfl_code wfl_server_start(const struct wfl_config *config, struct wfl_log *log,
+                                       struct wfl_server *out, wfl_error *err);
+/* Finishes what is under way and releases everything. */
+void wfl_server_stop(struct wfl_server *s);
+
+/* Handlers of the two listeners, with the server as their ctx. */
+struct wfl_handler wfl_request_handler(struct wfl_server *s);
+struct wfl_handler wfl_ops_handler(struct wfl_server *s);
+
+/* ---- a request, from on_head to on_end */
+
+struct request {
+    struct wfl_server   *server;
+    struct wfl_exchange *x;
+    struct wfl_identity  who; /* packet NULL before authentication */
+    struct wfl_target    target;
+    struct wfl_post      post;
+    void (*resume)(struct request *r);  /* on the reactor, when the store has answered */
+    void (*release)(struct request *r); /* what the route holds; at the very end; may be NULL */
+
+    uint8_t *body; /* whole, from the libc allocator */
+    size_t   body_len, body_cap;
+    uint64_t body_max;
+    void (*with_body)(struct request *r); /* the route's next step */
+
+    union {
+        struct wfl_put       put;
+        struct wfl_get       get;
+        struct wfl_delete    del;
+        struct wfl_scan      scan;
+        struct wfl_bucket_op bucket;
+    } op;
+    struct wfl_engine_work work;
+    wfl_buf                text;      /* of a listing, while it is made */
+    bool                   digest_ok; /* result of the work */
+
+    int       status; /* of the answer, 0 before it */
+    wfl_code  code;
+    uint64_t  sent_bytes;
+    wfl_error err;
+};
+
+static inline wfl_arena *request_arena(struct request *r)
+{
+    return wfl_exchange_arena(r->x);
+}
+
+static inline const struct wfl_request *request_head(const struct request *r)
+{
+    return wfl_exchange_request(r->x);
+}
+
+/* ---- answers (answer.c) */
+
+#define WFL_ANSWER_HEADERS_MAX 128 /* 100 metadata and tags at the most, and ours */
+
+struct answer {
+    struct wfl_header headers[WFL_ANSWER_HEADERS_MAX];
+    uint32_t          count;
+};
+void answer_header(struct answer *a, wfl_slice name, wfl_slice value);
+/* Bytes copied into the request's arena, for values made on the stack. */
+void answer_header_copy(struct request *r, struct answer *a, wfl_slice name, wfl_slice value);
+
+/* Send status and headers with a body that needs no release, e.g. in the arena; adds X-Request-Id.
+ */
+void answer_send(struct request *r, struct answer *a, int status, wfl_slice body);
+/* The same for a pinned body, `length` bytes of it said to be there (HEAD). */
+void answer_send_part(struct request *r, struct answer *a, int status, struct wfl_body_part part,
+                      uint64_t length);
+/* problem+json for `err`; `a` may bring headers (Allow, Content-Range); NULL: none. */
+void answer_problem(struct request *r, struct answer *a, const wfl_error *err);
+/* A JSON document in `text`, which is moved into the answer. */
+void answer_json(struct request *r, struct answer *a, int status, wfl_buf *text);
+/* 405 with the methods that the target has. */
+void answer_not_allowed(struct request *r, const char *allow);
+
+/* ---- steps that routes share (request.c) */
+
+/* Read the whole body, at most `max` bytes (OBJECT_TOO_LARGE above), then call `next`. */
+void request_read_body(struct request *r, uint64_t max, void (*next)(struct request *r));
+/* After a store call: PENDING waits for request_done, anything else goes on now. */
+void request_await(struct request *r, wfl_code rc, void (*resume)(struct request *r));
+/* For the operations' `done`: any thread, posts the request back. `arg` is the request. */
+void request_done(void *request);
+/* Compute the BLAKE3 of `content` (into *blake3, may be NULL) and compare what was declared. */
+bool request_digest_matches(const struct request *r, wfl_slice content, wfl_hash *blake3);
+/* Grant, then nonce. False: answered already. */
+bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key);
+/* "durable" unless X-WflDB-Durability says buffered. False: answered INVALID_HEADER. */
+bool request_durability(struct request *r, enum wfl_durability *out);
+
+/* ---- routes: called with an authenticated request and its target */
+
+void route_buckets(struct request *r);
+void route_bucket(struct request *r);
+void route_object(struct request *r);
+void route_scan(struct request *r);
+void route_server(struct request *r);
+
+#endif
