@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one C++ file: FlatBuffers behind records.h.
+ *
+ * Writing happens in memory of the caller's. A builder that runs out of memory has no way to say so,
+ * hence it is given all it can need at once (the bounds below) and an allocator that hands out this
+ * memory and nothing else; that it would ask for more is a mistake in a bound and stops the process.
+ * Reading verifies all of a record, then hands out pointers into it. Records lie where the engine
+ * pinned them, at any address: the processors this is built for load scalars from there. */
+#include "schema/records.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "wfldb_generated.h"
+
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#error "records are read in place: this processor must load unaligned scalars"
+#endif
+
+namespace {
+
+namespace fb = flatbuffers;
+namespace ws = wfl::schema;
+
+const uint8_t ALIGNMENT = 16; /* of the builder's memory; above that of any member */
+const size_t  FIXED_BYTES = 576; /* tables, their layout, alignment, the builder's own notes, and of
+                                  * three strings the lengths, NULs and alignments */
+const size_t  PAIR_BYTES = 64;   /* its table and its strings' lengths, NULs and alignments */
+
+/* Gives out one piece of memory, once. */
+class FixedMemory final : public fb::Allocator {
+  public:
+    FixedMemory(uint8_t *data, size_t cap) : data_(data), cap_(cap) {}
+    uint8_t *allocate(size_t n) override {
+        if (data_ == nullptr || n > cap_) abort(); /* a bound is wrong */
+        uint8_t *data = data_;
+        data_ = nullptr;
+        return data;
+    }
+    void deallocate(uint8_t *, size_t) override {}
+
+  private:
+    uint8_t *data_;
+    size_t   cap_;
+};
+
+/* The part of [space, space + cap) that is aligned at both ends. */
+uint8_t *align_space(uint8_t *space, size_t *cap)
+{
+    size_t skip = (ALIGNMENT - reinterpret_cast<uintptr_t>(space) % ALIGNMENT) % ALIGNMENT;
+
+    if (*cap < skip) abort();
+    *cap = (*cap - skip) / ALIGNMENT * ALIGNMENT;
+    return space + skip;
+}
+
+/* Runs `make`, which returns the root's offset, and moves what it built to the front of `space`. */
+template <typename Make> size_t build(uint8_t *space, size_t cap, Make make)
+{
+    size_t             aligned_cap = cap;
+    uint8_t           *aligned = align_space(space, &aligned_cap);
+    FixedMemory        memory(aligned, aligned_cap);
+    fb::FlatBufferBuilder builder(aligned_cap, &memory, false, ALIGNMENT);
+
+    builder.Finish(make(builder), ws::ObjectRecordIdentifier());
+    size_t len = builder.GetSize();
+    memmove(space, builder.GetBufferPointer(), len);
+    return len;
+}
+
+template <typename Table> const Table *verified(const uint8_t *record, size_t len)
+{
+    if (record == nullptr || len < 8 || len >= FLATBUFFERS_MAX_BUFFER_SIZE) return nullptr;
+    fb::Verifier verifier(record, len);
+    if (!verifier.VerifyBuffer<Table>(ws::ObjectRecordIdentifier())) return nullptr;
+    return fb::GetRoot<Table>(record);
+}
+
+fb::Offset<fb::String> string_of(fb::FlatBufferBuilder &builder, struct wfl_record_bytes bytes)
+{
+    static const char none[] = "";
+    return builder.CreateString(bytes.len == 0 ? none : reinterpret_cast<const char *>(bytes.data),
+                                bytes.len);
+}
+
+struct wfl_record_bytes bytes_of(const fb::String *string)
+{
+    if (string == nullptr) return {nullptr, 0};
+    return {string->Data(), string->size()};
+}
+
+ws::Ulid ulid_of(const uint8_t bytes[16])
+{
+    return ws::Ulid(fb::span<const uint8_t, 16>(bytes, 16));
+}
+
+void copy_ulid(const ws::Ulid *ulid, uint8_t out[16])
+{
+    if (ulid == nullptr) memset(out, 0, 16);
+    else memcpy(out, ulid->bytes()->data(), 16);
+}
+
+bool is_zero(const uint8_t bytes[16])
+{
+    static const uint8_t zero[16] = {0};
+    return memcmp(bytes, zero, 16) == 0;
+}
+
+using Notes = fb::Offset<ws::Pair> *;
+using PairVector = fb::Vector<fb::Offset<ws::Pair>>;
+
+/* FlatBuffers builds from the leaves up: `notes` keeps the pairs' places until their vector comes. */
+fb::Offset<PairVector> write_pairs(fb::FlatBufferBuilder &builder, Notes notes,
+                                   const struct wfl_record_pairs &pairs)
+{
+    if (pairs.count == 0) return 0;
+    for (uint32_t i = 0; i < pairs.count; i++) {
+        struct wfl_record_bytes name = {nullptr, 0}, value = {nullptr, 0};
+        pairs.at(pairs.ctx, i, &name, &value);
+        auto name_at = string_of(builder, name);
+        auto value_at = string_of(builder, value);
+        notes[i] = ws::CreatePair(builder, name_at, value_at);
+    }
+    return builder.CreateVector(notes, pairs.count);
+}
+
+void pair_at(const void *ctx, uint32_t i, struct wfl_record_bytes *name,
+             struct wfl_record_bytes *value)
+{
+    const ws::Pair *pair = static_cast<const PairVector *>(ctx)->Get(i);
+
+    *name = bytes_of(pair->name());
+    *value = bytes_of(pair->value());
+}
+
+struct wfl_record_pairs pairs_of(const PairVector *vector)
+{
+    return {vector == nullptr ? 0 : vector->size(), vector, pair_at};
+}
+
+bool add_bound(size_t *bound, size_t n)
+{
+    return !__builtin_add_overflow(*bound, n, bound);
+}
+
+bool add_pairs_bound(size_t *bound, const struct wfl_record_pairs &pairs)
+{
+    for (uint32_t i = 0; i < pairs.count; i++) {
+        struct wfl_record_bytes name = {nullptr, 0}, value = {nullptr, 0};
+        pairs.at(pairs.ctx, i, &name, &value);
+        if (!add_bound(bound, PAIR_BYTES) || !add_bound(bound, name.len) ||
+            !add_bound(bound, value.len))
+            return false;
+    }
+    return true;
+}
+
+size_t notes_bytes(const struct wfl_record_object &in)
+{
+    uint32_t most = in.meta.count > in.tags.count ? in.meta.count : in.tags.count;
+    return (static_cast<size_t>(most) * sizeof(fb::Offset<ws::Pair>) + ALIGNMENT - 1) / ALIGNMENT *
+           ALIGNMENT;
+}
+
+const char *const DAMAGED = "the record fails its schema";
+
+} // namespace
+
+size_t wfl_record_object_bound(const struct wfl_record_object *in)
+{
+    size_t bound = FIXED_BYTES + notes_bytes(*in);
+    bool   ok = add_bound(&bound, in->content_type.len) && add_bound(&bound, in->by.len) &&
+              add_bound(&bound, in->value.len) && add_pairs_bound(&bound, in->meta) &&
+              add_pairs_bound(&bound, in->tags);
+    return ok && bound < FLATBUFFERS_MAX_BUFFER_SIZE ? bound : SIZE_MAX;
+}
+
+size_t wfl_record_object_write(const struct wfl_record_object *in, uint8_t *space, size_t cap)
+{
+    if (cap < wfl_record_object_bound(in)) return 0;
+    size_t   skip = notes_bytes(*in) + ALIGNMENT;
+    size_t   aligned_cap = skip;
+    Notes    notes = reinterpret_cast<Notes>(align_space(space, &aligned_cap));
+    ws::Hash hash(fb::span<const uint8_t, 32>(in->blake3, 32));
+    ws::Ulid version = ulid_of(in->version), jti = ulid_of(in->jti);
+    size_t   len = build(space + skip, cap - skip, [&](fb::FlatBufferBuilder &builder) {
+        auto tags = write_pairs(builder, notes, in->tags);
+        auto meta = write_pairs(builder, notes, in->meta);
+        auto type = string_of(builder, in->content_type);
+        fb::Offset<fb::String>           by = 0;
+        fb::Offset<fb::Vector<uint8_t>>  value = 0;
+        if (in->by.len > 0) by = string_of(builder, in->by);
+        if (in->storage == WFL_RECORD_INLINE && in->value.len > 0)
+            value = builder.CreateVector(in->value.data, in->value.len);
+        return ws::CreateObjectRecord(builder, &version, in->size, &hash, type, meta, tags, by,
+                                      is_zero(in->jti) ? nullptr : &jti,
+                                      static_cast<ws::Storage>(in->storage), value);
+    });
+    memmove(space, space + skip, len);
+    return len;
+}
+
+void wfl_record_object_set_version(uint8_t *record, size_t len, const uint8_t version[16])
+{
+    const ws::Ulid *place = fb::GetRoot<ws::ObjectRecord>(record)->version();
+
+    (void)len;
+    memcpy(const_cast<uint8_t *>(place->bytes()->data()), version, 16);
+}
+
+const char *wfl_record_object_read(const uint8_t *record, size_t len, struct wfl_record_object *out)
+{
+    const ws::ObjectRecord *root = verified<ws::ObjectRecord>(record, len);
+
+    if (root == nullptr) return DAMAGED;
+    copy_ulid(root->version(), out->version);
+    out->size = root->size();
+    memcpy(out->blake3, root->blake3()->bytes()->data(), 32);
+    out->content_type = bytes_of(root->content_type());
+    out->by = bytes_of(root->by());
+    copy_ulid(root->jti(), out->jti);
+    out->meta = pairs_of(root->meta());
+    out->tags = pairs_of(root->tags());
+    out->value = {nullptr, 0};
+    switch (root->storage()) {
+    case ws::Storage::Inline:
+        out->storage = WFL_RECORD_INLINE;
+        if (root->value() != nullptr) out->value = {root->value()->Data(), root->value()->size()};
+        return out->value.len == out->size ? nullptr : "the content's length differs from its size";
+    case ws::Storage::Values:
+        out->storage = WFL_RECORD_VALUES;
+        return nullptr;
+    }
+    return "a newer release wrote it";
+}
+
+size_t wfl_record_bucket_write(const struct wfl_record_bucket *in,
+                               uint8_t                         space[WFL_RECORD_SMALL_MAX])
+{
+    const struct wfl_record_settings &set = in->settings;
+    ws::Ulid                          created = ulid_of(in->created);
+
+    return build(space, WFL_RECORD_SMALL_MAX, [&](fb::FlatBufferBuilder &builder) {
+        auto name = string_of(builder, in->name);
+        auto settings = ws::CreateBucketSettings(
+            builder, set.versions, set.retain_seconds, set.quota_bytes, set.quota_objects,
+            set.max_object_bytes, set.requests_per_second, set.bytes_per_second, set.expire_seconds,
+            set.public_read);
+        return ws::CreateBucketRecord(builder, in->id, name, settings, &created);
+    });
+}
+
+const char *wfl_record_bucket_read(const uint8_t *record, size_t len, struct wfl_record_bucket *out)
+{
+    const ws::BucketRecord *root = verified<ws::BucketRecord>(record, len);
+
+    if (root == nullptr) return DAMAGED;
+    const ws::BucketSettings *set = root->settings();
+    *out = {};
+    out->id = root->id();
+    out->name = bytes_of(root->name());
+    copy_ulid(root->created(), out->created);
+    out->settings.versions = set->versions();
+    out->settings.retain_seconds = set->retain_seconds();
+    out->settings.quota_bytes = set->quota_bytes();
+    out->settings.quota_objects = set->quota_objects();
+    out->settings.max_object_bytes = set->max_object_bytes();
+    out->settings.requests_per_second = set->requests_per_second();
+    out->settings.bytes_per_second = set->bytes_per_second();
+    out->settings.expire_seconds = set->expire_seconds();
+    out->settings.public_read = set->public_read();
+    return nullptr;
+}
+
+size_t wfl_record_counters_write(const struct wfl_record_counters *in,
+                                 uint8_t                           space[WFL_RECORD_SMALL_MAX])
+{
+    ws::Ulid version = ulid_of(in->version);
+
+    return build(space, WFL_RECORD_SMALL_MAX, [&](fb::FlatBufferBuilder &builder) {
+        return ws::CreateCountersRecord(builder, in->objects, in->bytes, &version);
+    });
+}
+
+const char *wfl_record_counters_read(const uint8_t *record, size_t len,
+                                     struct wfl_record_counters *out)
+{
+    const ws::CountersRecord *root = verified<ws::CountersRecord>(record, len);
+
+    if (root == nullptr) return DAMAGED;
+    out->objects = root->objects();
+    out->bytes = root->bytes();
+    copy_ulid(root->version(), out->version);
+    return nullptr;
+}
+
+size_t wfl_record_store_write(const struct wfl_record_store *in, uint8_t space[WFL_RECORD_SMALL_MAX])
+{
+    ws::Ulid version = ulid_of(in->version);
+
+    return build(space, WFL_RECORD_SMALL_MAX, [&](fb::FlatBufferBuilder &builder) {
+        return ws::CreateStoreRecord(builder, in->format, &version, in->bucket_id);
+    });
+}
+
+const char *wfl_record_store_read(const uint8_t *record, size_t len, struct wfl_record_store *out)
+{
+    const ws::StoreRecord *root = verified<ws::StoreRecord>(record, len);
+
+    if (root == nullptr) return DAMAGED;
+    out->format = root->format();
+    copy_ulid(root->version(), out->version);
+    out->bucket_id = root->bucket_id();
+    return nullptr;
+}

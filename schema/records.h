@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Stored records (wfldb.fbs) for C: encode into memory of the caller's, or verify and read in
+ * place. Nothing here allocates, throws or keeps state; every call is safe on any thread.
+ *
+ * Reading returns NULL, or a static text that says what is wrong with the record; `out` is then
+ * unspecified. Slices of a record that was read point into it and live as long as its bytes.
+ *
+ * Plain types on purpose: the other side of this header is C++, which core's headers are not for.
+ */
+#ifndef WFL_SCHEMA_RECORDS_H
+#define WFL_SCHEMA_RECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WFL_RECORD_FORMAT 1 /* StoreRecord.format of this release */
+
+struct wfl_record_bytes {
+    const uint8_t *data;
+    size_t         len;
+};
+
+/* `count` names with values, asked for one by one: the writer's own array, or a vector in a record.
+ */
+struct wfl_record_pairs {
+    uint32_t    count;
+    const void *ctx;
+    void (*at)(const void *ctx, uint32_t i, struct wfl_record_bytes *name,
+               struct wfl_record_bytes *value);
+};
+
+enum wfl_record_storage {
+    WFL_RECORD_INLINE = 0,
+    WFL_RECORD_VALUES = 1,
+};
+
+struct wfl_record_object {
+    uint8_t                 version[16];
+    uint64_t                size;
+    uint8_t                 blake3[32];
+    struct wfl_record_bytes content_type;
+    struct wfl_record_bytes by;
+    uint8_t                 jti[16]; /* all zero: none */
+    enum wfl_record_storage storage;
+    struct wfl_record_bytes value; /* with WFL_RECORD_INLINE: `size` bytes */
+    struct wfl_record_pairs meta;
+    struct wfl_record_pairs tags;
+};
+
+/* Bytes of memory that encoding `in` may need. Never wraps for contents within the protocol's
+ * limits; SIZE_MAX where it would. */
+size_t wfl_record_object_bound(const struct wfl_record_object *in);
+/* Encode into `space` of at least the bound, whatever its alignment; the record then begins at
+ * `space`. Returns its length, 0 only where `cap` is below the bound. */
+size_t wfl_record_object_write(const struct wfl_record_object *in, uint8_t *space, size_t cap);
+/* Put the version into a record that wfl_record_object_write has made. */
+void        wfl_record_object_set_version(uint8_t *record, size_t len, const uint8_t version[16]);
+const char *wfl_record_object_read(const uint8_t *record, size_t len,
+                                   struct wfl_record_object *out);
+
+struct wfl_record_settings { /* as wfldb.fbs, BucketSettings */
+    int64_t versions;
+    int64_t retain_seconds;
+    int64_t quota_bytes;
+    int64_t quota_objects;
+    int64_t max_object_bytes;
+    int64_t requests_per_second;
+    int64_t bytes_per_second;
+    int64_t expire_seconds;
+    bool    public_read;
+};
+
+struct wfl_record_bucket {
+    uint32_t                   id;
+    struct wfl_record_bytes    name; /* at most 63 bytes */
+    struct wfl_record_settings settings;
+    uint8_t                    created[16];
+};
+
+struct wfl_record_counters {
+    uint64_t objects;
+    uint64_t bytes;
+    uint8_t  version[16];
+};
+
+struct wfl_record_store {
+    uint32_t format;
+    uint8_t  version[16];
+    uint32_t bucket_id;
+};
+
+/* These are bounded: memory of WFL_RECORD_SMALL_MAX bytes is always enough. */
+#define WFL_RECORD_SMALL_MAX 512
+size_t      wfl_record_bucket_write(const struct wfl_record_bucket *in,
+                                    uint8_t                         space[WFL_RECORD_SMALL_MAX]);
+const char *wfl_record_bucket_read(const uint8_t *record, size_t len,
+                                   struct wfl_record_bucket *out);
+size_t      wfl_record_counters_write(const struct wfl_record_counters *in,
+                                      uint8_t                           space[WFL_RECORD_SMALL_MAX]);
+const char *wfl_record_counters_read(const uint8_t *record, size_t len,
+                                     struct wfl_record_counters *out);
+size_t      wfl_record_store_write(const struct wfl_record_store *in,
+                                   uint8_t                        space[WFL_RECORD_SMALL_MAX]);
+const char *wfl_record_store_read(const uint8_t *record, size_t len, struct wfl_record_store *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

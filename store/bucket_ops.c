@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Creating and deleting buckets. Both are commits like any other: judged against the table as the
+ * group has left it so far, written in the group's batch, seen by readers when it is stored. A
+ * bucket that was deleted and created again has a new id, so nothing of the old one can come back.
+ *
+ * Fails with BUCKET_EXISTS, BUCKET_NOT_FOUND, BUCKET_NOT_EMPTY, QUOTA_EXCEEDED (WFL_BUCKETS_MAX),
+ * NOMEM, and what the engine says; then nothing has changed. */
+#include <assert.h>
+
+#include "store/internal.h"
+
+static struct wfl_record_settings to_record(const struct wfl_bucket_settings *s)
+{
+    return (struct wfl_record_settings){.versions = s->versions,
+                                        .retain_seconds = s->retain_seconds,
+                                        .quota_bytes = s->quota_bytes,
+                                        .quota_objects = s->quota_objects,
+                                        .max_object_bytes = s->max_object_bytes,
+                                        .requests_per_second = s->requests_per_second,
+                                        .bytes_per_second = s->bytes_per_second,
+                                        .expire_seconds = s->expire_seconds,
+                                        .public_read = s->public_read};
+}
+
+static wfl_code write_bucket(struct wfl_txn *t, const struct bucket *b, wfl_error *err)
+{
+    struct wfl_record_bucket record = {.id = b->id,
+                                       .name = wfl_to_record(wfl_bucket_name(b)),
+                                       .settings = to_record(&b->settings)};
+    uint8_t                  key[WFL_ID_LEN], space[WFL_RECORD_SMALL_MAX];
+
+    memcpy(record.created, b->created.bytes, sizeof record.created);
+    wfl_slice bytes = wfl_slice_of(space, wfl_record_bucket_write(&record, space));
+    return wfl_txn_put(t, WFL_SPACE_BUCKETS, wfl_key_bucket(b->id, key), &bytes, 1, err);
+}
+
+static wfl_code create_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct wfl_bucket_op *op = c->arg;
+    struct wfl_store     *s = op->own.store;
+    wfl_ulid              version;
+    wfl_code              rc;
+
+    if (wfl_buckets_find(s, op->name) != NULL)
+        return wfl_fail(err, WFL_BUCKET_EXISTS, "there is a bucket %.*s already",
+                        WFL_FMT(op->name));
+    if (s->last_bucket_id == UINT32_MAX)
+        return wfl_fail(err, WFL_QUOTA_EXCEEDED, "all ids of buckets are used up");
+    rc = wfl_buckets_reserve(s, err);
+    if (rc != WFL_OK) return rc;
+    rc = wfl_store_next_version(s, &version, err);
+    if (rc != WFL_OK) return rc;
+
+    struct bucket *b = wfl_alloc_zero(s->alloc, 1, sizeof *b);
+    if (b == NULL) return wfl_fail(err, WFL_NOMEM, "no memory for a bucket");
+    b->id = s->last_bucket_id + 1;
+    b->settings = op->settings;
+    b->created = version;
+    b->group.version = version;
+    b->name_len = op->name.len;
+    memcpy(b->name, op->name.data, op->name.len);
+    rc = write_bucket(t, b, err);
+    if (rc != WFL_OK) {
+        wfl_alloc_free(s->alloc, b);
+        return rc;
+    }
+
+    s->last_bucket_id = b->id;
+    b->stands = true;
+    wfl_buckets_insert(s, b);
+    wfl_buckets_touch(s, b);
+    op->version = version;
+    return WFL_OK;
+}
+
+static wfl_code delete_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct wfl_bucket_op *op = c->arg;
+    struct wfl_store     *s = op->own.store;
+    uint8_t               id_key[WFL_ID_LEN], counters_key[WFL_COUNTERS_KEY_LEN];
+    struct bucket        *b = wfl_buckets_find(s, op->name);
+    wfl_code              rc;
+
+    if (b == NULL) return wfl_fail_no_bucket(err, op->name);
+    if (b->group.objects > 0)
+        return wfl_fail(err, WFL_BUCKET_NOT_EMPTY, "bucket %.*s holds objects", WFL_FMT(op->name));
+    rc = wfl_txn_delete(t, WFL_SPACE_BUCKETS, wfl_key_bucket(b->id, id_key), err);
+    if (rc != WFL_OK) return rc;
+    rc = wfl_txn_delete(t, WFL_SPACE_META, wfl_key_counters(b->id, counters_key), err);
+    if (rc != WFL_OK) return rc;
+
+    b->stands = false;
+    wfl_buckets_touch(s, b);
+    return WFL_OK;
+}
+
+static void bucket_done(struct wfl_commit *c)
+{
+    struct wfl_bucket_op *op = c->arg;
+
+    op->rc = c->rc;
+    op->err = c->err;
+    op->done(op);
+}
+
+static wfl_code submit(struct wfl_store *s, struct wfl_bucket_op *op, bool deleting)
+{
+    assert(op->name.len > 0 && op->name.len <= WFL_BUCKET_NAME_MAX);
+    op->rc = WFL_PENDING;
+    op->version = (wfl_ulid){0};
+    op->own.store = s;
+    op->own.deleting = deleting;
+    op->own.commit = (struct wfl_commit){.durability = op->durability,
+                                         .bytes = 2 * WFL_RECORD_SMALL_MAX,
+                                         .apply = deleting ? delete_apply : create_apply,
+                                         .done = bucket_done,
+                                         .arg = op};
+    wfl_code rc = wfl_engine_commit(s->engine, &op->own.commit);
+    if (rc == WFL_PENDING) return rc; /* it may be done and gone */
+    op->err = op->own.commit.err;
+    return op->rc = rc;
+}
+
+wfl_code wfl_store_bucket_create(struct wfl_store *s, struct wfl_bucket_op *op)
+{
+    return submit(s, op, false);
+}
+
+wfl_code wfl_store_bucket_delete(struct wfl_store *s, struct wfl_bucket_op *op)
+{
+    return submit(s, op, true);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this room share.
+ *
+ * Threads: struct wfl_store's committer part belongs to the committer; the table of buckets is
+ * written by it alone and read by all under `table_lock`; published counters are under
+ * `counters_lock`. */
+#ifndef WFL_STORE_INTERNAL_H
+#define WFL_STORE_INTERNAL_H
+
+#include "schema/records.h"
+#include "store/store.h"
+
+/* ---- keys (keys.c): layouts in the spaces, all with a big-endian bucket id in front */
+
+#define WFL_ID_LEN           4
+#define WFL_OBJECT_KEY_MAX   (WFL_ID_LEN + WFL_KEY_MAX)
+#define WFL_VALUE_KEY_LEN    (WFL_ID_LEN + 16)
+#define WFL_COUNTERS_PREFIX  "counters/"
+#define WFL_COUNTERS_KEY_LEN (sizeof WFL_COUNTERS_PREFIX - 1 + WFL_ID_LEN)
+#define WFL_STORE_KEY        "store"
+
+wfl_slice wfl_key_bucket(uint32_t id, uint8_t out[WFL_ID_LEN]);
+wfl_slice wfl_key_object(uint32_t id, wfl_slice key, uint8_t out[WFL_OBJECT_KEY_MAX]);
+wfl_slice wfl_key_value(uint32_t id, const wfl_ulid *version, uint8_t out[WFL_VALUE_KEY_LEN]);
+wfl_slice wfl_key_counters(uint32_t id, uint8_t out[WFL_COUNTERS_KEY_LEN]);
+/* An object's key from its engine key, which wfl_key_object has made. */
+wfl_slice wfl_key_of_object(wfl_slice engine_key);
+/* The id that is all of a key of BUCKETS; false: it is no such key. */
+WFL_MUST_USE bool wfl_key_read_bucket(wfl_slice key, uint32_t *id);
+/* The smallest key above all that begin with the `len` bytes of `key`, made in place. Returns its
+ * length; 0: there is none, the range is open. */
+size_t wfl_key_after_prefix(uint8_t *key, size_t len);
+
+/* ---- records (record.c) */
+
+/* Verify a stored object record, which must stay in place as long as `out` is used. */
+WFL_MUST_USE wfl_code wfl_record_load(wfl_slice record, wfl_slice key,
+                                      struct wfl_record_object *out, wfl_error *err);
+/* The record as callers see it. `pairs` has room for meta.count + tags.count. Either may be left
+ * out. */
+void wfl_record_show(const struct wfl_record_object *record, bool with_meta, bool with_tags,
+                     struct wfl_name_value *pairs, struct wfl_object *out);
+/* Encode what a put carries, its version still zero. NOMEM. */
+WFL_MUST_USE wfl_code wfl_record_encode(const struct wfl_put *put, wfl_buf *out, wfl_error *err);
+
+static inline wfl_slice wfl_from_record(struct wfl_record_bytes bytes)
+{
+    return wfl_slice_of(bytes.data, bytes.len);
+}
+static inline struct wfl_record_bytes wfl_to_record(wfl_slice slice)
+{
+    return (struct wfl_record_bytes){.data = slice.data, .len = slice.len};
+}
+
+/* ---- buckets (buckets.c) */
+
+#define WFL_BUCKETS_MAX 100000 /* a store holds them all in memory, in one sorted table */
+
+struct counters {
+    uint64_t objects;
+    uint64_t bytes;
+    wfl_ulid version;
+};
+
+/* Within a group a bucket may be there for the committer and not yet for readers, or the other way
+ * round; when the group is settled the two agree again, or the bucket goes. */
+struct bucket {
+    uint32_t                   id;
+    struct wfl_bucket_settings settings;
+    wfl_ulid                   created;
+    bool                       visible;   /* to readers; under table_lock */
+    bool                       stands;    /* in the group's state; committer */
+    bool                       touched;   /* by this group; committer */
+    struct counters            group;     /* as the group leaves them; committer */
+    struct counters            published; /* as stored; under counters_lock */
+    struct bucket             *next;      /* of the touched ones; committer */
+    size_t                     name_len;
+    uint8_t                    name[WFL_BUCKET_NAME_MAX];
+};
+
+struct wfl_store {
+    struct wfl_engine       *engine;
+    const struct wfl_clock  *clock;
+    const struct wfl_random *random;
+    const struct wfl_alloc  *alloc;
+
+    pthread_rwlock_t table_lock; /* a leaf: nothing is called while it is held */
+    struct bucket  **table;      /* by name; of equal names the newest first, only that may stand */
+    size_t           table_count;
+    size_t           table_cap;
+
+    wfl_mutex counters_lock;
+
+    /* the committer's */
+    struct wfl_ulid_source versions;
+    uint32_t               last_bucket_id;
+    struct bucket         *touched; /* by this group */
+};
+
+static inline wfl_slice wfl_bucket_name(const struct bucket *b)
+{
+    return wfl_slice_of(b->name, b->name_len);
+}
+
+void wfl_buckets_fini(struct wfl_store *s);
+/* Room for one more, so that wfl_buckets_insert cannot fail. Committer, or before any reader. */
+WFL_MUST_USE wfl_code wfl_buckets_reserve(struct wfl_store *s, wfl_error *err);
+void                  wfl_buckets_insert(struct wfl_store *s, struct bucket *b);
+/* Take out and free those that are neither visible nor stand. Committer. */
+void wfl_buckets_sweep(struct wfl_store *s);
+/* The bucket of the group's state. Committer. NULL: none. */
+struct bucket *wfl_buckets_find(struct wfl_store *s, wfl_slice name);
+/* Any thread: the id of a bucket, and the version of its last commit where `version` is not NULL.
+ * BUCKET_NOT_FOUND. */
+WFL_MUST_USE wfl_code wfl_buckets_look_up(struct wfl_store *s, wfl_slice name, uint32_t *id,
+                                          wfl_ulid *version, wfl_error *err);
+void                  wfl_buckets_touch(struct wfl_store *s, struct bucket *b); /* committer */
+wfl_code              wfl_fail_no_bucket(wfl_error *err, wfl_slice name); /* BUCKET_NOT_FOUND */
+wfl_code              wfl_fail_no_key(wfl_error *err, wfl_slice bucket, wfl_slice key);
+
+/* The next version of all. Committer. */
+WFL_MUST_USE wfl_code wfl_store_next_version(struct wfl_store *s, wfl_ulid *out, wfl_error *err);
+
+/* ---- loading (load.c) */
+
+/* Read buckets, counters and the last version. May block; before any other call. */
+WFL_MUST_USE wfl_code wfl_store_load(struct wfl_store *s, wfl_error *err);
+
+/* ---- what puts and deletes judge (judge.c); committer */
+
+struct current {
+    bool     exists;
+    wfl_ulid version;
+    uint64_t size;
+    bool     in_values; /* its content is a row of VALUES */
+};
+WFL_MUST_USE wfl_code wfl_judge_current(struct wfl_txn *t, wfl_slice engine_key,
+                                        struct current *out, wfl_error *err);
+/* OK or PRECONDITION_FAILED. */
+WFL_MUST_USE wfl_code wfl_judge_conditions(const struct current       *current,
+                                           const struct wfl_condition *match,
+                                           const struct wfl_condition *none_match, wfl_error *err);
+/* OK, OBJECT_TOO_LARGE, QUOTA_EXCEEDED: may `current` be replaced by `size` bytes? */
+WFL_MUST_USE wfl_code wfl_judge_limits(const struct bucket *b, const struct current *current,
+                                       uint64_t size, wfl_error *err);
+/* Take the old content's row away, if it has one. */
+WFL_MUST_USE wfl_code wfl_judge_drop_value(struct wfl_txn *t, uint32_t id,
+                                           const struct current *current, wfl_error *err);
+
+/* ---- cursors (cursor.c) */
+
+/* The hash of everything that shapes a listing, cut to what a cursor carries. */
+void wfl_cursor_question(const struct wfl_scan *op, uint32_t bucket_id, uint8_t out[16]);
+/* Text into `out` of WFL_CURSOR_TEXT_MAX bytes; its length. `last` is at most WFL_KEY_MAX. */
+size_t wfl_cursor_write(const struct wfl_cursor *cursor, char out[WFL_CURSOR_TEXT_MAX]);
+
+#endif

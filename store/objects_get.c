@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading an object: its record, then its content unless that lies in the record. Either step may
+ * have to wait for the disk; a step that answers from memory leads straight to the next. Everything
+ * handed out points into pinned engine memory.
+ *
+ * Between the two steps a writer may replace the version, which takes its content's row away. Then
+ * the record is read again: it has a newer version, or is gone. A record that names the same
+ * version again while its content is missing is damage; an object replaced faster than it can be
+ * read ATTEMPTS_MAX times in a row answers OVERLOADED. */
+#include <assert.h>
+
+#include "store/internal.h"
+
+#define ATTEMPTS_MAX 8
+
+static wfl_code start_header(struct wfl_get *op)
+{
+    op->own.in_value = false;
+    op->own.attempts++;
+    op->own.get.space = WFL_SPACE_OBJECTS;
+    op->own.get.key = wfl_slice_of(op->own.engine_key, WFL_ID_LEN + op->key.len);
+    return wfl_engine_get(op->own.store->engine, &op->own.get);
+}
+
+static wfl_code start_value(struct wfl_get *op)
+{
+    op->own.in_value = true;
+    op->own.get.space = WFL_SPACE_VALUES;
+    op->own.get.key = wfl_slice_of(op->own.value_key, sizeof op->own.value_key);
+    return wfl_engine_get(op->own.store->engine, &op->own.get);
+}
+
+static void drop_header(struct wfl_get *op)
+{
+    wfl_alloc_free(op->own.store->alloc, op->own.pairs);
+    op->own.pairs = NULL;
+    wfl_pin_release(&op->own.header);
+    op->object = (struct wfl_object){0};
+}
+
+static wfl_code show(struct wfl_get *op, const struct wfl_record_object *record)
+{
+    struct wfl_name_value *pairs = NULL;
+    size_t                 count = (size_t)record->meta.count + record->tags.count;
+
+    if (count > 0) {
+        pairs = wfl_alloc_zero(op->own.store->alloc, count, sizeof *pairs);
+        if (pairs == NULL) return wfl_fail(&op->err, WFL_NOMEM, "no memory for metadata");
+        op->own.pairs = pairs;
+    }
+    wfl_record_show(record, true, true, pairs, &op->object);
+    return WFL_OK;
+}
+
+/* The object as its record says. `*elsewhere`: its content is wanted and not in the record. */
+static wfl_code take_header(struct wfl_get *op, bool *elsewhere)
+{
+    struct wfl_record_object record;
+    wfl_ulid                 before = op->object.version; /* zero at the first attempt */
+    wfl_code                 rc;
+
+    drop_header(op);
+    op->own.header = op->own.get.pin;
+    rc = wfl_record_load(op->own.header.value, op->key, &record, &op->err);
+    if (rc == WFL_OK) rc = show(op, &record);
+    if (rc != WFL_OK || op->head_only) return rc;
+    if (record.storage == WFL_RECORD_INLINE) {
+        op->content = wfl_from_record(record.value);
+        return WFL_OK;
+    }
+    if (wfl_ulid_cmp(&before, &op->object.version) == 0)
+        return wfl_fail(&op->err, WFL_CORRUPT_OBJECT, "key %.*s: its content is missing",
+                        WFL_FMT(op->key));
+    (void)wfl_key_value(op->own.id, &op->object.version, op->own.value_key);
+    *elsewhere = true;
+    return WFL_OK;
+}
+
+static wfl_code take_value(struct wfl_get *op)
+{
+    op->own.value = op->own.get.pin;
+    if (op->own.value.value.len != op->object.size)
+        return wfl_fail(&op->err, WFL_CORRUPT_OBJECT, "key %.*s: content of %zu bytes, not %llu",
+                        WFL_FMT(op->key), op->own.value.value.len,
+                        (unsigned long long)op->object.size);
+    op->content = op->own.value.value;
+    return WFL_OK;
+}
+
+/* Go on from the engine's answer `rc` to the read under way, as far as memory leads. */
+static wfl_code run(struct wfl_get *op, wfl_code rc)
+{
+    while (rc != WFL_PENDING) {
+        bool elsewhere = false;
+
+        if (rc == WFL_NOT_FOUND && !op->own.in_value)
+            return wfl_fail_no_key(&op->err, op->bucket, op->key);
+        if (rc == WFL_NOT_FOUND) { /* replaced or deleted since the record was read */
+            if (op->own.attempts == ATTEMPTS_MAX)
+                return wfl_fail(&op->err, WFL_OVERLOADED,
+                                "the object is replaced faster than it is read");
+            rc = start_header(op);
+            continue;
+        }
+        if (rc != WFL_OK) {
+            op->err = op->own.get.err;
+            return rc;
+        }
+        if (op->own.in_value) return take_value(op);
+        rc = take_header(op, &elsewhere);
+        if (rc != WFL_OK || !elsewhere) return rc;
+        rc = start_value(op);
+    }
+    return rc;
+}
+
+static void step_done(struct wfl_engine_get *get)
+{
+    struct wfl_get *op = get->arg;
+    wfl_code        rc = run(op, get->rc);
+
+    if (rc == WFL_PENDING) return; /* it may be done and gone */
+    op->rc = rc;
+    op->done(op);
+}
+
+wfl_code wfl_store_get(struct wfl_store *s, struct wfl_get *op)
+{
+    uint32_t id = 0;
+    wfl_code rc;
+
+    assert(op->key.len > 0 && op->key.len <= WFL_KEY_MAX);
+    op->rc = WFL_PENDING;
+    op->object = (struct wfl_object){0};
+    op->content = (wfl_slice){0};
+    op->own.store = s;
+    op->own.header = op->own.value = (struct wfl_pin){0};
+    op->own.pairs = NULL;
+    op->own.attempts = 0;
+    rc = wfl_buckets_look_up(s, op->bucket, &id, NULL, &op->err);
+    if (rc != WFL_OK) return op->rc = rc;
+    (void)wfl_key_object(id, op->key, op->own.engine_key);
+    op->own.id = id;
+    op->own.get = (struct wfl_engine_get){.flow = id, .done = step_done, .arg = op};
+    rc = run(op, start_header(op));
+    if (rc == WFL_PENDING) return rc; /* it may be done and gone */
+    return op->rc = rc;
+}
+
+void wfl_get_fini(struct wfl_get *op)
+{
+    if (op->own.store == NULL) return;
+    drop_header(op);
+    wfl_pin_release(&op->own.value);
+    op->content = (wfl_slice){0};
+    op->own.store = NULL;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Putting an object. The caller's thread encodes the record, all but the version; the committer
+ * judges, patches the version in and hands record and content to the batch, which is the only copy
+ * made of the content. Up to WFL_INLINE_BYTES_MAX content lies in the record, so that small objects
+ * cost one row and one read; more goes to VALUES under the version, and an overwritten version's
+ * row is deleted in the same batch.
+ *
+ * Fails with what struct wfl_put says; then nothing of it is stored. */
+#include <assert.h>
+
+#include "store/internal.h"
+
+static wfl_code write_object(struct wfl_put *op, struct wfl_txn *t, uint32_t id,
+                             wfl_slice engine_key, const struct current *current,
+                             const wfl_ulid *version, wfl_error *err)
+{
+    wfl_slice record = wfl_buf_slice(&op->own.header);
+    uint8_t   value_key[WFL_VALUE_KEY_LEN];
+    wfl_code  rc;
+
+    wfl_record_object_set_version(op->own.header.data, op->own.header.len, version->bytes);
+    rc = wfl_txn_put(t, WFL_SPACE_OBJECTS, engine_key, &record, 1, err);
+    if (rc == WFL_OK && op->content.len > WFL_INLINE_BYTES_MAX)
+        rc = wfl_txn_put(t, WFL_SPACE_VALUES, wfl_key_value(id, version, value_key), &op->content,
+                         1, err);
+    if (rc == WFL_OK) rc = wfl_judge_drop_value(t, id, current, err);
+    return rc;
+}
+
+static wfl_code put_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct wfl_put   *op = c->arg;
+    struct wfl_store *s = op->own.store;
+    struct bucket    *b = wfl_buckets_find(s, op->bucket);
+    uint8_t           space[WFL_OBJECT_KEY_MAX];
+    struct current    current;
+    wfl_ulid          version;
+    wfl_code          rc;
+
+    if (b == NULL) return wfl_fail_no_bucket(err, op->bucket);
+    wfl_slice engine_key = wfl_key_object(b->id, op->key, space);
+    rc = wfl_judge_current(t, engine_key, &current, err);
+    if (rc != WFL_OK) return rc;
+    rc = wfl_judge_conditions(&current, &op->match, &op->none_match, err);
+    if (rc != WFL_OK) {
+        op->version = current.version;
+        return rc;
+    }
+    rc = wfl_judge_limits(b, &current, op->content.len, err);
+    if (rc != WFL_OK) return rc;
+    rc = wfl_store_next_version(s, &version, err);
+    if (rc != WFL_OK) return rc;
+    rc = write_object(op, t, b->id, engine_key, &current, &version, err);
+    if (rc != WFL_OK) return rc;
+
+    b->group.objects += !current.exists;
+    b->group.bytes += op->content.len - (current.exists ? current.size : 0);
+    b->group.version = version;
+    wfl_buckets_touch(s, b);
+    op->version = version;
+    op->created = !current.exists;
+    return WFL_OK;
+}
+
+static void put_done(struct wfl_commit *c)
+{
+    struct wfl_put *op = c->arg;
+
+    op->rc = c->rc;
+    op->err = c->err;
+    if (op->rc != WFL_OK && op->rc != WFL_PRECONDITION_FAILED) op->version = (wfl_ulid){0};
+    if (op->rc != WFL_OK) op->created = false;
+    op->done(op);
+}
+
+wfl_code wfl_store_put(struct wfl_store *s, struct wfl_put *op)
+{
+    assert(op->key.len > 0 && op->key.len <= WFL_KEY_MAX);
+    op->rc = WFL_PENDING;
+    op->version = (wfl_ulid){0};
+    op->created = false;
+    op->own.store = s;
+    wfl_buf_init(&op->own.header, s->alloc, SIZE_MAX / 2); /* one reservation of a known bound */
+    if (op->content.len > WFL_OBJECT_BYTES_MAX)
+        return op->rc = wfl_fail(&op->err, WFL_OBJECT_TOO_LARGE,
+                                 "an object has %d bytes at the most", WFL_OBJECT_BYTES_MAX);
+    op->rc = wfl_record_encode(op, &op->own.header, &op->err);
+    if (op->rc != WFL_OK) return op->rc;
+
+    op->own.commit = (struct wfl_commit){.durability = op->durability,
+                                         .bytes = op->own.header.len + op->content.len +
+                                                  op->key.len + WFL_RECORD_SMALL_MAX,
+                                         .apply = put_apply,
+                                         .done = put_done,
+                                         .arg = op};
+    op->rc = WFL_PENDING;
+    wfl_code rc = wfl_engine_commit(s->engine, &op->own.commit);
+    if (rc == WFL_PENDING) return rc; /* it may be done and gone */
+    op->err = op->own.commit.err;
+    return op->rc = rc;
+}
+
+void wfl_put_fini(struct wfl_put *op)
+{
+    if (op->own.store == NULL) return;
+    wfl_buf_fini(&op->own.header);
+    op->own.store = NULL;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Bucket settings: JSON in, JSON out. What this release does not carry out is refused: a setting
+ * that is accepted and ignored would promise what nobody keeps. Fails with INVALID_JSON where the
+ * text is no JSON object, INVALID_SETTING for a member that is unknown, mistyped, out of range or
+ * not carried out. */
+#include <inttypes.h>
+#include <jansson.h>
+
+#include "store/internal.h"
+
+#define SETTINGS_TEXT_MAX (64 * 1024)        /* bytes; far above what all members need */
+#define SETTING_MAX       (INT64_C(1) << 53) /* integers that every JSON reader keeps exactly */
+
+enum support {
+    IN_FORCE,  /* judged or shown */
+    ONLY_ZERO, /* the default may be said */
+    NOT_YET,   /* refused */
+};
+
+static const struct {
+    const char  *name;
+    size_t       offset; /* of an int64_t */
+    int64_t      min;
+    enum support support;
+} members[] = {
+    {"versions", offsetof(struct wfl_bucket_settings, versions), -1, ONLY_ZERO},
+    {"retain_seconds", offsetof(struct wfl_bucket_settings, retain_seconds), 0, NOT_YET},
+    {"quota_bytes", offsetof(struct wfl_bucket_settings, quota_bytes), 0, IN_FORCE},
+    {"quota_objects", offsetof(struct wfl_bucket_settings, quota_objects), 0, IN_FORCE},
+    {"max_object_bytes", offsetof(struct wfl_bucket_settings, max_object_bytes), 0, IN_FORCE},
+    {"requests_per_second", offsetof(struct wfl_bucket_settings, requests_per_second), 1, NOT_YET},
+    {"bytes_per_second", offsetof(struct wfl_bucket_settings, bytes_per_second), 1, NOT_YET},
+    {"expire_seconds", offsetof(struct wfl_bucket_settings, expire_seconds), 1, NOT_YET},
+};
+
+static int64_t *member_of(struct wfl_bucket_settings *s, size_t i)
+{
+    return (int64_t *)(void *)((char *)s + members[i].offset);
+}
+
+static wfl_code fail_not_yet(wfl_error *err, const char *name)
+{
+    return wfl_fail(err, WFL_INVALID_SETTING, "%s is not carried out by this release", name);
+}
+
+static wfl_code set_public_read(const json_t *value, struct wfl_bucket_settings *out,
+                                wfl_error *err)
+{
+    if (!json_is_boolean(value))
+        return wfl_fail(err, WFL_INVALID_SETTING, "public_read must be true or false");
+    if (json_is_true(value)) return fail_not_yet(err, "public_read");
+    out->public_read = false;
+    return WFL_OK;
+}
+
+static wfl_code set_integer(size_t i, const json_t *value, struct wfl_bucket_settings *out,
+                            wfl_error *err)
+{
+    if (!json_is_integer(value))
+        return wfl_fail(err, WFL_INVALID_SETTING, "%s must be an integer", members[i].name);
+    int64_t n = json_integer_value(value);
+    if (n < members[i].min || n > SETTING_MAX)
+        return wfl_fail(err, WFL_INVALID_SETTING, "%s must be from %" PRId64 " to %" PRId64,
+                        members[i].name, members[i].min, SETTING_MAX);
+    if (members[i].support == NOT_YET) return fail_not_yet(err, members[i].name);
+    if (members[i].support == ONLY_ZERO && n != 0)
+        return wfl_fail(err, WFL_INVALID_SETTING,
+                        "%s other than 0 is not carried out by this release", members[i].name);
+    *member_of(out, i) = n;
+    return WFL_OK;
+}
+
+static wfl_code set_member(const char *name, const json_t *value, struct wfl_bucket_settings *out,
+                           wfl_error *err)
+{
+    for (size_t i = 0; i < WFL_COUNT(members); i++)
+        if (strcmp(name, members[i].name) == 0) return set_integer(i, value, out, err);
+    if (strcmp(name, "public_read") == 0) return set_public_read(value, out, err);
+    return wfl_fail(err, WFL_INVALID_SETTING, "unknown setting %s", name);
+}
+
+static struct wfl_bucket_settings defaults(void)
+{
+    struct wfl_bucket_settings s = {0};
+
+    for (size_t i = 0; i < WFL_COUNT(members); i++)
+        *member_of(&s, i) = -1;
+    s.versions = 0;
+    return s;
+}
+
+wfl_code wfl_settings_parse(wfl_slice json, struct wfl_bucket_settings *out, wfl_error *err)
+{
+    struct wfl_bucket_settings s = defaults();
+    wfl_code                   rc = WFL_OK;
+    json_error_t               wrong;
+    const char                *name;
+    json_t                    *value;
+
+    if (json.len == 0) {
+        *out = s;
+        return WFL_OK;
+    }
+    if (json.len > SETTINGS_TEXT_MAX)
+        return wfl_fail(err, WFL_INVALID_JSON, "settings are longer than %d bytes",
+                        SETTINGS_TEXT_MAX);
+    json_t *root = json_loadb((const char *)json.data, json.len,
+                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &wrong);
+    if (root == NULL) {
+        if (json_error_code(&wrong) == json_error_out_of_memory)
+            return wfl_fail(err, WFL_NOMEM, "no memory for the settings");
+        return wfl_fail(err, WFL_INVALID_JSON, "settings, line %d: %s", wrong.line, wrong.text);
+    }
+    if (!json_is_object(root))
+        rc = wfl_fail(err, WFL_INVALID_JSON, "settings must be a JSON object");
+    else
+        json_object_foreach(root, name, value)
+        {
+            rc = set_member(name, value, &s, err);
+            if (rc != WFL_OK) break;
+        }
+    json_decref(root);
+    if (rc == WFL_OK) *out = s;
+    return rc;
+}
+
+void wfl_settings_write(const struct wfl_bucket_settings *s, wfl_json *out)
+{
+    struct wfl_bucket_settings copy = *s;
+
+    wfl_json_object(out);
+    for (size_t i = 0; i < WFL_COUNT(members); i++) {
+        int64_t n = *member_of(&copy, i);
+        if (members[i].support != ONLY_ZERO && n < 0) continue; /* not set */
+        wfl_json_key(out, members[i].name);
+        wfl_json_i64(out, n);
+    }
+    if (s->public_read) {
+        wfl_json_key(out, "public_read");
+        wfl_json_bool(out, true);
+    }
+    wfl_json_end(out);
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See fixture.h. A pending engine answers in wfl_memory_run only, which a store being opened cannot
+ * call: so opening asks through the wrapped calls below, which run the engine on the spot. */
+#include "fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static bool answer_at_once;
+
+wfl_code __real_wfl_engine_get(struct wfl_engine *e, struct wfl_engine_get *get);
+wfl_code __real_wfl_engine_range(struct wfl_engine *e, struct wfl_engine_range *range);
+wfl_code __wrap_wfl_engine_get(struct wfl_engine *e, struct wfl_engine_get *get);
+wfl_code __wrap_wfl_engine_range(struct wfl_engine *e, struct wfl_engine_range *range);
+
+wfl_code __wrap_wfl_engine_get(struct wfl_engine *e, struct wfl_engine_get *get)
+{
+    wfl_code rc = __real_wfl_engine_get(e, get);
+
+    if (rc == WFL_PENDING && answer_at_once) (void)wfl_memory_run(e);
+    return rc;
+}
+
+wfl_code __wrap_wfl_engine_range(struct wfl_engine *e, struct wfl_engine_range *range)
+{
+    wfl_code rc = __real_wfl_engine_range(e, range);
+
+    if (rc == WFL_PENDING && answer_at_once) (void)wfl_memory_run(e);
+    return rc;
+}
+
+/* ---- memory, time, randomness */
+
+static void *resize(void *ctx, void *old, size_t n)
+{
+    struct fixture *f = ctx;
+
+    if (n == 0) {
+        if (old != NULL) __atomic_sub_fetch(&f->live, 1, __ATOMIC_RELAXED);
+        free(old);
+        return NULL;
+    }
+    uint64_t count = __atomic_add_fetch(&f->allocs, 1, __ATOMIC_RELAXED);
+    if (f->refuse != 0 && count == f->refuse) return NULL;
+    void *p = realloc(old, n);
+    if (p != NULL && old == NULL) __atomic_add_fetch(&f->live, 1, __ATOMIC_RELAXED);
+    return p;
+}
+
+static int64_t now_ns(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    return f->now_ns;
+}
+
+uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15); /* splitmix64 */
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+static void fill(void *ctx, uint8_t *out, size_t n)
+{
+    struct fixture *f = ctx;
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)next_random(&f->seed);
+}
+
+uint64_t test_seed(void)
+{
+    const char *text = getenv("WFL_SEED");
+    uint64_t    seed = text != NULL ? strtoull(text, NULL, 10) : 1;
+
+    print_message("# WFL_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+/* ---- opening and closing */
+
+static void open_engine(struct fixture *f)
+{
+    wfl_error err = {0};
+    wfl_code  rc;
+
+    if (f->kind == ON_LOCAL)
+        rc = wfl_engine_open_local(&(struct wfl_local_config){.path = f->path,
+                                                              .block_cache_bytes = 8u << 20,
+                                                              .write_buffer_bytes = 4u << 20,
+                                                              .alloc = &wfl_alloc_libc},
+                                   &f->engine, &err);
+    else
+        rc = wfl_engine_open_memory(
+            &(struct wfl_memory_config){.alloc = &wfl_alloc_libc,
+                                        .pend = f->kind == ON_MEMORY_PENDING},
+            &f->engine, &err);
+    if (rc != WFL_OK) fail_msg("engine: %s", err.message);
+}
+
+void fixture_open_store(struct fixture *f)
+{
+    wfl_error err = {0};
+    wfl_code  rc;
+
+    answer_at_once = f->kind == ON_MEMORY_PENDING;
+    rc = wfl_store_open(
+        &(struct wfl_store_config){
+            .engine = f->engine, .clock = &f->clock, .random = &f->random, .alloc = &f->alloc},
+        &f->store, &err);
+    answer_at_once = false;
+    if (rc != WFL_OK) fail_msg("store: %s", err.message);
+}
+
+void fixture_open(struct fixture *f, enum fixture_engine kind)
+{
+    const char *tmp = getenv("TMPDIR");
+
+    *f = (struct fixture){.kind = kind, .now_ns = INT64_C(1764000000) * 1000000000, .seed = 1};
+    f->alloc = (struct wfl_alloc){.resize = resize, .ctx = f};
+    f->clock = (struct wfl_clock){.unix_ns = now_ns, .mono_ns = now_ns, .ctx = f};
+    f->random = (struct wfl_random){.fill = fill, .ctx = f};
+    snprintf(f->path, sizeof f->path, "%s/wfl-store-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    if (kind == ON_LOCAL) assert_non_null(mkdtemp(f->path));
+    open_engine(f);
+    fixture_open_store(f);
+}
+
+void fixture_close_store(struct fixture *f)
+{
+    wfl_store_close(f->store);
+    f->store = NULL;
+    assert_int_equal(f->live, 0);
+}
+
+void fixture_reopen(struct fixture *f)
+{
+    wfl_error          err;
+    struct wfl_engine *after = NULL;
+
+    fixture_close_store(f);
+    if (f->kind == ON_LOCAL) {
+        wfl_engine_close(f->engine);
+        open_engine(f);
+    } else {
+        assert_code(wfl_memory_crash(f->engine, &after, &err), WFL_OK);
+        wfl_engine_close(f->engine);
+        f->engine = after;
+    }
+    fixture_open_store(f);
+}
+
+void fixture_close(struct fixture *f)
+{
+    char command[256];
+
+    if (f->store != NULL) fixture_close_store(f);
+    wfl_engine_close(f->engine);
+    if (f->kind == ON_LOCAL) {
+        snprintf(command, sizeof command, "rm -rf '%s'", f->path);
+        assert_int_equal(system(command), 0);
+    }
+}
+
+static int setup(void **state, enum fixture_engine kind)
+{
+    struct fixture *f = malloc(sizeof *f);
+
+    assert_non_null(f);
+    fixture_open(f, kind);
+    assert_code(create(f, "photos", ""), WFL_OK);
+    *state = f;
+    return 0;
+}
+
+int fixture_setup_memory(void **state)
+{
+    return setup(state, ON_MEMORY);
+}
+
+int fixture_setup_pending(void **state)
+{
+    return setup(state, ON_MEMORY_PENDING);
+}
+
+int fixture_setup_local(void **state)
+{
+    return setup(state, ON_LOCAL);
+}
+
+int fixture_teardown(void **state)
+{
+    fixture_close(*state);
+    free(*state);
+    return 0;
+}
+
+/* ---- waiting */
+
+void waiter_init(struct waiter *w)
+{
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->wake, NULL);
+    w->done = false;
+}
+
+void waiter_wake(struct waiter *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->done = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void waiter_wait(struct fixture *f, struct waiter *w)
+{
+    if (f->kind == ON_MEMORY_PENDING)
+        while (!w->done)
+            assert_true(wfl_memory_run(f->engine) > 0);
+    pthread_mutex_lock(&w->lock);
+    while (!w->done)
+        pthread_cond_wait(&w->wake, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void put_done(struct wfl_put *op)
+{
+    waiter_wake(op->arg);
+}
+static void delete_done(struct wfl_delete *op)
+{
+    waiter_wake(op->arg);
+}
+static void get_done(struct wfl_get *op)
+{
+    waiter_wake(op->arg);
+}
+static void scan_done(struct wfl_scan *op)
+{
+    waiter_wake(op->arg);
+}
+static void bucket_done(struct wfl_bucket_op *op)
+{
+    waiter_wake(op->arg);
+}
+
+#define WAITING(name, type, start)                                                                 \
+    wfl_code name##_op(struct fixture *f, type *op)                                                \
+    {                                                                                              \
+        struct waiter w;                                                                           \
+                                                                                                   \
+        waiter_init(&w);                                                                           \
+        op->done = name##_done;                                                                    \
+        op->arg = &w;                                                                              \
+        wfl_code rc = start(f->store, op);                                                         \
+        if (rc == WFL_PENDING)                                                                     \
+            waiter_wait(f, &w);                                                                    \
+        else                                                                                       \
+            assert_int_equal(rc, op->rc);                                                          \
+        assert_int_not_equal(op->rc, WFL_PENDING);                                                 \
+        return op->rc;                                                                             \
+    }
+WAITING(put, struct wfl_put, wfl_store_put)
+WAITING(delete, struct wfl_delete, wfl_store_delete)
+WAITING(get, struct wfl_get, wfl_store_get)
+WAITING(scan, struct wfl_scan, wfl_store_scan)
+
+static wfl_code bucket_op(struct fixture *f, struct wfl_bucket_op *op,
+                          wfl_code (*start)(struct wfl_store *s, struct wfl_bucket_op *op))
+{
+    struct waiter w;
+
+    waiter_init(&w);
+    op->done = bucket_done;
+    op->arg = &w;
+    if (start(f->store, op) == WFL_PENDING) waiter_wait(f, &w);
+    return op->rc;
+}
+
+/* ---- plain cases */
+
+wfl_code put_as(struct fixture *f, const char *bucket, const char *key, wfl_slice content,
+                wfl_ulid *version)
+{
+    struct wfl_put op = {.bucket = wfl_slice_str(bucket),
+                         .key = wfl_slice_str(key),
+                         .content = content,
+                         .blake3 = wfl_hash_of(content),
+                         .content_type = WFL_S("text/plain")};
+    wfl_code       rc = put_op(f, &op);
+
+    if (version != NULL) *version = op.version;
+    wfl_put_fini(&op);
+    return rc;
+}
+
+wfl_code put(struct fixture *f, const char *bucket, const char *key, wfl_slice content)
+{
+    return put_as(f, bucket, key, content, NULL);
+}
+
+wfl_code delete_key(struct fixture *f, const char *bucket, const char *key)
+{
+    struct wfl_delete op = {.bucket = wfl_slice_str(bucket), .key = wfl_slice_str(key)};
+
+    return delete_op(f, &op);
+}
+
+wfl_code create(struct fixture *f, const char *bucket, const char *settings)
+{
+    struct wfl_bucket_op op = {.name = wfl_slice_str(bucket)};
+
+    assert_code(wfl_settings_parse(wfl_slice_str(settings), &op.settings, &op.err), WFL_OK);
+    return bucket_op(f, &op, wfl_store_bucket_create);
+}
+
+wfl_code delete_bucket(struct fixture *f, const char *bucket)
+{
+    struct wfl_bucket_op op = {.name = wfl_slice_str(bucket)};
+
+    return bucket_op(f, &op, wfl_store_bucket_delete);
+}
+
+struct wfl_bucket_info info(struct fixture *f, const char *bucket)
+{
+    struct wfl_bucket_info out;
+    wfl_arena              arena;
+    wfl_error              err;
+
+    wfl_arena_init(&arena, &wfl_alloc_libc, 4096);
+    assert_code(wfl_store_bucket_info(f->store, wfl_slice_str(bucket), &arena, &out, &err), WFL_OK);
+    assert_true(wfl_slice_eq(out.name, wfl_slice_str(bucket)));
+    wfl_arena_fini(&arena);
+    out.name = (wfl_slice){0};
+    return out;
+}
+
+void assert_content(struct fixture *f, const char *bucket, const char *key, wfl_slice content)
+{
+    struct wfl_get op = {.bucket = wfl_slice_str(bucket), .key = wfl_slice_str(key)};
+
+    assert_code(get_op(f, &op), WFL_OK);
+    assert_int_equal(op.object.size, content.len);
+    if (!wfl_slice_eq(op.content, content)) fail_msg("content of %s differs", key);
+    wfl_get_fini(&op);
+}
+
+void assert_no_key(struct fixture *f, const char *bucket, const char *key)
+{
+    struct wfl_get op = {.bucket = wfl_slice_str(bucket), .key = wfl_slice_str(key)};
+
+    assert_code(get_op(f, &op), WFL_KEY_NOT_FOUND);
+    wfl_get_fini(&op);
+}
+
+wfl_slice bytes_of_len(size_t len, uint8_t seed)
+{
+    static uint8_t bytes[WFL_OBJECT_BYTES_MAX + 1];
+
+    assert_true(len <= sizeof bytes);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (uint8_t)(seed + i * 7);
+    return wfl_slice_of(bytes, len);
+}
+
+/* ---- behind the store's back */
+
+static void range_done(struct wfl_engine_range *range)
+{
+    waiter_wake(range->arg);
+}
+
+size_t rows(struct fixture *f, enum wfl_space space)
+{
+    struct waiter           w;
+    struct wfl_engine_range range = {
+        .space = space, .limit = 1000000, .done = range_done, .arg = &w};
+    size_t count;
+
+    waiter_init(&w);
+    if (wfl_engine_range(f->engine, &range) == WFL_PENDING) waiter_wait(f, &w);
+    assert_code(range.rc, WFL_OK);
+    assert_false(range.more);
+    count = range.count;
+    wfl_engine_range_free(&range);
+    return count;
+}
+
+struct poke {
+    struct wfl_commit commit;
+    enum wfl_space    space;
+    wfl_slice         key, value;
+    struct waiter     w;
+};
+
+static wfl_code poke_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct poke *p = c->arg;
+
+    if (p->value.len == 0) return wfl_txn_delete(t, p->space, p->key, err);
+    return wfl_txn_put(t, p->space, p->key, &p->value, 1, err);
+}
+
+static void poke_done(struct wfl_commit *c)
+{
+    struct poke *p = c->arg;
+
+    waiter_wake(&p->w);
+}
+
+void poke(struct fixture *f, enum wfl_space space, wfl_slice key, wfl_slice value)
+{
+    struct poke p = {.space = space, .key = key, .value = value};
+
+    p.commit = (struct wfl_commit){.apply = poke_apply, .done = poke_done, .arg = &p};
+    waiter_init(&p.w);
+    assert_code(wfl_engine_commit(f->engine, &p.commit), WFL_PENDING);
+    waiter_wait(f, &p.w);
+    assert_code(p.commit.rc, WFL_OK);
+}
