@@ -108,7 +108,9 @@ wfl_code wfl_settings_parse(wfl_slice json, struct wfl_bucket_settings *out, wfl
     json_t *root = json_loadb((const char *)json.data, json.len,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &wrong);
     if (root == NULL) {
-        if (json_error_code(&wrong) == json_error_out_of_memory)
+        /* Where memory ends, jansson says so, says nothing, or takes a cut token for bad syntax. */
+        enum json_error_code code = json_error_code(&wrong);
+        if (code == json_error_out_of_memory || code == json_error_unknown)
             return wfl_fail(err, WFL_NOMEM, "no memory for the settings");
         return wfl_fail(err, WFL_INVALID_JSON, "settings, line %d: %s", wrong.line, wrong.text);
     }
