@@ -68,6 +68,7 @@ void wfl_engine_close(struct wfl_engine *e)
 wfl_code wfl_txn_get(struct wfl_txn *t, enum wfl_space space, wfl_slice key, struct wfl_pin *pin,
                      wfl_error *err)
 {
+    *pin = (struct wfl_pin){0};
     return t->ops->get(t, space, key, pin, err);
 }
 

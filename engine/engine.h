@@ -39,8 +39,9 @@ struct wfl_engine; /* opaque; both kinds begin with a table of the functions bel
 struct wfl_job {
     struct wfl_job *next;
     uint64_t        flow;
-    uint64_t        cost; /* bytes it weighs */
-    void (*run)(struct wfl_job *job);
+    uint64_t        cost; /* bytes that it is thought to weigh */
+    /* Says how many bytes it was in the end: the flow pays the difference. May free the job. */
+    uint64_t (*run)(struct wfl_job *job);
 };
 
 /* A value that stays in place until released: a block of the cache, a memtable entry, a copy. */
@@ -168,10 +169,11 @@ WFL_MUST_USE wfl_code wfl_engine_commit(struct wfl_engine *e, struct wfl_commit 
 /* Calls around each group, on the committer thread, for state that is written once a group
  * (counters). Set once, before the first commit. */
 struct wfl_group_hooks {
-    /* After the last apply, before the write. A failure fails the whole group. */
+    /* After the last apply, before the write; not where the group has written nothing. A failure
+     * fails the whole group. */
     wfl_code (*seal)(void *ctx, struct wfl_txn *t, wfl_error *err);
-    /* After the write, before the commits' done. `rc` other than OK: nothing of the group is
-     * stored, and the ctx must fall back to what it had. */
+    /* After the write, before the commits' done; not where every commit was refused. `rc` other
+     * than OK: nothing of the group is stored, and the ctx must fall back to what it had. */
     void (*settled)(void *ctx, wfl_code rc);
     void *ctx;
 };

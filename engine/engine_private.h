@@ -38,6 +38,10 @@ extern const char *const wfl_space_names[WFL_SPACE_COUNT];
 
 /* ---- the fair pool (pool.c) */
 
+/* A thread that takes no signals: those are for the program's main thread. */
+WFL_MUST_USE bool wfl_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg,
+                                   const char *name);
+
 struct wfl_pool;
 
 /* `queue_max` jobs at the most wait. NOMEM, IO (no thread). */
@@ -58,8 +62,8 @@ struct wfl_cursor_ops {
     void (*seek_last)(void *at, wfl_slice key); /* last key <=; an empty key: the very last */
     void (*step)(void *at, bool back);
     bool (*valid)(void *at);
-    void (*read)(void *at, wfl_slice *key, wfl_slice *value);
-    wfl_code (*status)(void *at, wfl_error *err); /* OK, or why it is not valid */
+    void (*read)(void *at, wfl_slice *key, wfl_slice *value); /* only where valid */
+    wfl_code (*status)(void *at, wfl_error *err);             /* OK, or why it is not valid */
 };
 /* Fill range->pairs by walking `at`. Returns the code for range->rc. */
 WFL_MUST_USE wfl_code wfl_page_fill(struct wfl_engine_range     *range,

@@ -115,7 +115,7 @@ static void walk_all(struct walk *w)
 
         w->ops->read(w->at, &key, &value);
         if (!in_range(r, key)) return;
-        if (r->count == r->limit || p->bytes.len >= bytes_max) {
+        if (r->count == r->limit || p->bytes.len > bytes_max) {
             r->more = true;
             return;
         }
@@ -140,7 +140,7 @@ static void page_finish(struct page *p, struct wfl_engine_range *r)
     for (uint32_t i = 0; i < r->count; i++) {
         struct wfl_pair *pair = &r->pairs[i];
 
-        pair->key.data = p->bytes.data + (uintptr_t)pair->key.data;
+        pair->key.data = pair->key.len == 0 ? NULL : p->bytes.data + (uintptr_t)pair->key.data;
         pair->value.data =
             pair->value.len == 0 ? NULL : p->bytes.data + (uintptr_t)pair->value.data;
     }

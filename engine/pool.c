@@ -3,20 +3,27 @@
  * A pool of threads whose queue is fair: each flow (a bucket) has a queue of its own, and the flows
  * that have work are served in turn by bytes (deficit round robin, RFC 8290's inner scheduler). A
  * flow with a thousand megabyte jobs thus delays another flow's small one by a quantum, not by all.
- * Places for flows are allocated once: as many as jobs may wait, so a submit never allocates. A
- * full queue is OVERLOADED, told at once. */
+ * A job is charged what it was thought to weigh when it begins and the difference when it ends.
+ * Places for flows are allocated once: as many as jobs may wait, so a submit never allocates, and a
+ * flow without work has none.
+ *
+ * Failure: a full queue is OVERLOADED, told at once. A flow may hold no more places than it leaves
+ * free, so one alone fills half of the queue and every other still finds room. */
 #include "engine/engine_private.h"
 
 #include <assert.h>
+#include <signal.h>
 
 #define QUANTUM_BYTES (256u << 10)
-#define JOB_COST_MIN  4096 /* a job that moves no bytes still takes a turn */
+#define JOB_COST_MIN  4096        /* a job that moves no bytes still takes a turn */
+#define JOB_COST_MAX  (64u << 20) /* no estimate buys more than this many turns of waiting */
 
 struct flow {
     struct flow    *next_active; /* ring of flows with work, or the free list */
     struct flow    *next_hash;
     uint64_t        id;
-    uint64_t        deficit;
+    int64_t         deficit; /* bytes it may still have in this turn; debts are below zero */
+    uint32_t        waiting; /* jobs */
     struct wfl_job *head, *tail;
 };
 
@@ -39,14 +46,19 @@ static uint32_t hash_of(const struct wfl_pool *p, uint64_t id)
     return (uint32_t)((id * 0x9E3779B97F4A7C15u) >> 32) & p->bucket_mask;
 }
 
-static struct flow *find_or_make_locked(struct wfl_pool *p, uint64_t id)
+static struct flow *find_locked(struct wfl_pool *p, uint64_t id)
 {
-    struct flow **bucket = &p->buckets[hash_of(p, id)], *f;
+    struct flow *f = p->buckets[hash_of(p, id)];
 
-    for (f = *bucket; f != NULL; f = f->next_hash) {
-        if (f->id == id) return f;
-    }
-    f = p->free;
+    while (f != NULL && f->id != id)
+        f = f->next_hash;
+    return f;
+}
+
+static struct flow *make_locked(struct wfl_pool *p, uint64_t id)
+{
+    struct flow **bucket = &p->buckets[hash_of(p, id)], *f = p->free;
+
     assert(f != NULL); /* as many as jobs may wait */
     p->free = f->next_active;
     *f = (struct flow){.id = id, .next_hash = *bucket};
@@ -85,9 +97,11 @@ static struct flow *pop_active_locked(struct wfl_pool *p)
     return f;
 }
 
-static uint64_t cost_of(const struct wfl_job *job)
+static int64_t charge_of(uint64_t bytes)
 {
-    return job->cost < JOB_COST_MIN ? JOB_COST_MIN : job->cost;
+    return bytes < JOB_COST_MIN   ? JOB_COST_MIN
+           : bytes > JOB_COST_MAX ? JOB_COST_MAX
+                                  : (int64_t)bytes;
 }
 
 static struct wfl_job *next_job_locked(struct wfl_pool *p)
@@ -96,13 +110,14 @@ static struct wfl_job *next_job_locked(struct wfl_pool *p)
         struct flow    *f = p->active_head;
         struct wfl_job *job = f->head;
 
-        if (f->deficit < cost_of(job)) { /* its turn is over: to the end of the ring */
+        if (f->deficit < charge_of(job->cost)) { /* its turn is over: to the end of the ring */
             f->deficit += QUANTUM_BYTES;
             append_active_locked(p, pop_active_locked(p));
             continue;
         }
-        f->deficit -= cost_of(job);
+        f->deficit -= charge_of(job->cost);
         f->head = job->next;
+        f->waiting--;
         p->queued--;
         if (f->head == NULL) {
             pop_active_locked(p);
@@ -110,6 +125,14 @@ static struct wfl_job *next_job_locked(struct wfl_pool *p)
         }
         return job;
     }
+}
+
+/* What the job weighed is known now. A flow without work has been forgotten, debts too. */
+static void settle_locked(struct wfl_pool *p, uint64_t flow, int64_t difference)
+{
+    struct flow *f = find_locked(p, flow);
+
+    if (f != NULL) f->deficit -= difference;
 }
 
 static void *worker_run(void *arg)
@@ -122,9 +145,13 @@ static void *worker_run(void *arg)
             wfl_mutex_wait(&p->lock, &p->wake);
         if (p->active_head == NULL) break;
         struct wfl_job *job = next_job_locked(p);
+        uint64_t        flow = job->flow;
+        int64_t         charged = charge_of(job->cost);
+
         wfl_mutex_unlock(&p->lock);
-        job->run(job);
+        int64_t weight = charge_of(job->run(job)); /* the job may be gone */
         wfl_mutex_lock(&p->lock);
+        settle_locked(p, flow, weight - charged);
     }
     wfl_mutex_unlock(&p->lock);
     return NULL;
@@ -136,12 +163,13 @@ wfl_code wfl_pool_submit(struct wfl_pool *p, struct wfl_job *job)
     wfl_code     rc = WFL_PENDING;
 
     wfl_mutex_lock(&p->lock);
+    f = find_locked(p, job->flow);
     if (p->stopping) {
         rc = WFL_CLOSED;
-    } else if (p->queued == p->queue_max) {
+    } else if ((f == NULL ? 0 : f->waiting) >= p->queue_max - p->queued) {
         rc = WFL_OVERLOADED;
     } else {
-        f = find_or_make_locked(p, job->flow);
+        if (f == NULL) f = make_locked(p, job->flow);
         job->next = NULL;
         if (f->head == NULL) {
             f->head = job;
@@ -150,6 +178,7 @@ wfl_code wfl_pool_submit(struct wfl_pool *p, struct wfl_job *job)
             f->tail->next = job;
         }
         f->tail = job;
+        f->waiting++;
         p->queued++;
         pthread_cond_signal(&p->wake);
     }
@@ -188,6 +217,19 @@ static wfl_code allocate(struct wfl_pool *p, uint32_t threads, uint32_t queue_ma
     return WFL_OK;
 }
 
+bool wfl_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg, const char *name)
+{
+    sigset_t all, before;
+    bool     ok;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    ok = pthread_create(thread, NULL, run, arg) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (ok) pthread_setname_np(*thread, name); /* for top and gdb: may fail */
+    return ok;
+}
+
 wfl_code wfl_pool_new(uint32_t threads, uint32_t queue_max, const struct wfl_alloc *alloc,
                       struct wfl_pool **out, wfl_error *err)
 {
@@ -200,7 +242,7 @@ wfl_code wfl_pool_new(uint32_t threads, uint32_t queue_max, const struct wfl_all
     pthread_cond_init(&p->wake, NULL);
     rc = allocate(p, threads, queue_max, err);
     while (rc == WFL_OK && p->thread_count < threads) {
-        if (pthread_create(&p->threads[p->thread_count], NULL, worker_run, p) != 0) {
+        if (!wfl_thread_start(&p->threads[p->thread_count], worker_run, p, "wfl-pool")) {
             rc = wfl_fail(err, WFL_IO, "worker pool: no thread could be started");
         } else {
             p->thread_count++;

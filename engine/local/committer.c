@@ -39,14 +39,33 @@ static wfl_code txn_get(struct wfl_txn *t, enum wfl_space space, wfl_slice key, 
                 l->batch, l->db, l->read_disk, l->spaces[space], (const char *)key.data, key.len, &len,
                 &text);
 
-    if (text != NULL) return local_fail(text, "read for commit", err);
+    if (text != NULL) return wfl_local_fail(text, "read for commit", err);
     if (value == NULL) return wfl_fail(err, WFL_NOT_FOUND, "no such record");
     *pin = (struct wfl_pin){
         .value = wfl_slice_of(value, len), .release = release_copy, .handle = value};
     return WFL_OK;
 }
 
-#define PARTS_MAX 8
+#define PARTS_MAX 8 /* more are rare, and joined first */
+
+static wfl_code put_joined(struct local *l, enum wfl_space space, wfl_slice key,
+                           const wfl_slice *parts, size_t part_count, wfl_error *err)
+{
+    wfl_buf  joined;
+    wfl_code rc = WFL_OK;
+
+    wfl_buf_init(&joined, l->alloc, SIZE_MAX / 2);
+    for (size_t i = 0; i < part_count; i++)
+        wfl_buf_add(&joined, parts[i]);
+    if (wfl_buf_ok(&joined)) {
+        rocksdb_writebatch_wi_put_cf(l->batch, l->spaces[space], (const char *)key.data, key.len,
+                                     (const char *)joined.data, joined.len);
+    } else {
+        rc = wfl_fail(err, WFL_NOMEM, "a record of %zu parts: out of memory", part_count);
+    }
+    wfl_buf_fini(&joined);
+    return rc;
+}
 
 static wfl_code txn_put(struct wfl_txn *t, enum wfl_space space, wfl_slice key,
                         const wfl_slice *parts, size_t part_count, wfl_error *err)
@@ -55,15 +74,14 @@ static wfl_code txn_put(struct wfl_txn *t, enum wfl_space space, wfl_slice key,
     const char   *key_data = (const char *)key.data, *data[PARTS_MAX];
     size_t        lens[PARTS_MAX];
 
-    if (part_count > PARTS_MAX)
-        return wfl_fail(err, WFL_INTERNAL, "a record of %zu parts", part_count);
+    txn_of(t)->wrote = true;
+    if (part_count > PARTS_MAX) return put_joined(l, space, key, parts, part_count, err);
     for (size_t i = 0; i < part_count; i++) {
         data[i] = (const char *)parts[i].data;
         lens[i] = parts[i].len;
     }
     rocksdb_writebatch_wi_putv_cf(l->batch, l->spaces[space], 1, &key_data, &key.len,
                                   (int)part_count, data, lens);
-    txn_of(t)->wrote = true;
     return WFL_OK;
 }
 
@@ -81,7 +99,7 @@ static const struct wfl_txn_ops txn_ops = {.get = txn_get, .put = txn_put, .remo
 
 /* ---- the queue */
 
-wfl_code local_commit(struct wfl_engine *e, struct wfl_commit *c)
+wfl_code wfl_local_commit(struct wfl_engine *e, struct wfl_commit *c)
 {
     struct local *l = (struct local *)(void *)e;
     wfl_code      rc = WFL_PENDING;
@@ -177,6 +195,14 @@ static struct group_sum apply_all(struct local *l, struct local_txn *txn, struct
     return sum;
 }
 
+static wfl_code write_failed(struct local *l, char *text, wfl_error *err)
+{
+    wfl_code rc = wfl_local_fail(text, "write of a group", err);
+
+    if (rc != WFL_DISK_FULL) become_read_only(l, err);
+    return rc;
+}
+
 static wfl_code write_group(struct local *l, struct local_txn *txn, const struct group_sum *sum,
                             wfl_error *err)
 {
@@ -187,14 +213,23 @@ static wfl_code write_group(struct local *l, struct local_txn *txn, const struct
     if (rc != WFL_OK) return rc;
     rocksdb_write_writebatch_wi(l->db, sum->sync ? l->write_synced : l->write_buffered, l->batch,
                                 &text);
-    if (text != NULL) {
-        rc = local_fail(text, "write of a group", err);
-        if (rc != WFL_DISK_FULL) become_read_only(l, err);
-        return rc;
-    }
+    if (text != NULL) return write_failed(l, text, err);
+    l->unsynced = !sum->sync;
     l->groups++;
     l->syncs += sum->sync;
-    l->commits += sum->applied;
+    return WFL_OK;
+}
+
+/* A durable commit that had nothing to write may rest on buffered ones that it has seen (the answer
+ * to a repeated request): then those must be on the disk before it is acknowledged. */
+static wfl_code sync_earlier(struct local *l, wfl_error *err)
+{
+    char *text = NULL;
+
+    rocksdb_flush_wal(l->db, 1, &text);
+    if (text != NULL) return write_failed(l, text, err);
+    l->unsynced = false;
+    l->syncs++;
     return WFL_OK;
 }
 
@@ -208,7 +243,12 @@ static void run_group(struct local *l, struct wfl_commit *first)
     rocksdb_writebatch_wi_clear(l->batch);
     sum = apply_all(l, &txn, first);
     if (sum.applied > 0) {
-        if (sum.wrote) rc = write_group(l, &txn, &sum, &err);
+        if (sum.wrote) {
+            rc = write_group(l, &txn, &sum, &err);
+        } else if (sum.sync && l->unsynced) {
+            rc = sync_earlier(l, &err);
+        }
+        if (rc == WFL_OK) l->commits += sum.applied;
         if (l->hooks.settled != NULL) l->hooks.settled(l->hooks.ctx, rc);
     }
     for (struct wfl_commit *c = first, *next; c != NULL; c = next) {
@@ -231,17 +271,17 @@ static void *committer_run(void *arg)
     return NULL;
 }
 
-wfl_code local_committer_start(struct local *l, wfl_error *err)
+wfl_code wfl_local_committer_start(struct local *l, wfl_error *err)
 {
     l->batch = rocksdb_writebatch_wi_create(1u << 20, 1);
-    if (pthread_create(&l->committer, NULL, committer_run, l) != 0) {
+    if (!wfl_thread_start(&l->committer, committer_run, l, "wfl-commit")) {
         return wfl_fail(err, WFL_IO, "committer: no thread could be started");
     }
     l->committer_started = true;
     return WFL_OK;
 }
 
-void local_committer_stop(struct local *l)
+void wfl_local_committer_stop(struct local *l)
 {
     if (l->committer_started) {
         wfl_mutex_lock(&l->lock);

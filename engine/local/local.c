@@ -10,11 +10,13 @@
 #include "engine/local/local_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-wfl_code local_fail(char *text, const char *step, wfl_error *err)
+wfl_code wfl_local_fail(char *text, const char *step, wfl_error *err)
 {
     wfl_code code = WFL_IO;
 
@@ -55,7 +57,7 @@ static wfl_code get_with(struct local *l, const rocksdb_readoptions_t *options,
             rocksdb_free(text);
             return WFL_PENDING;
         }
-        return local_fail(text, "read", &get->err);
+        return wfl_local_fail(text, "read", &get->err);
     }
     if (slice == NULL) return wfl_fail(&get->err, WFL_NOT_FOUND, "no such record");
     data = rocksdb_pinnableslice_value(slice, &len);
@@ -64,13 +66,18 @@ static wfl_code get_with(struct local *l, const rocksdb_readoptions_t *options,
     return WFL_OK;
 }
 
-static void get_in_pool(struct wfl_job *job)
+static uint64_t get_in_pool(struct wfl_job *job)
 {
     struct wfl_engine_get *get =
         (struct wfl_engine_get *)(void *)((char *)job - offsetof(struct wfl_engine_get, own.job));
 
-    get->rc = get_with(local_of(get->own.engine), local_of(get->own.engine)->read_disk, get);
+    struct local *l = local_of(get->own.engine);
+    uint64_t      bytes;
+
+    get->rc = get_with(l, l->read_disk, get);
+    bytes = get->pin.value.len;
     get->done(get);
+    return bytes;
 }
 
 static wfl_code local_get(struct wfl_engine *e, struct wfl_engine_get *get)
@@ -133,7 +140,7 @@ static wfl_code it_status(void *at, wfl_error *err)
     char *text = NULL;
 
     rocksdb_iter_get_error(at, &text);
-    return text == NULL ? WFL_OK : local_fail(text, "listing", err);
+    return text == NULL ? WFL_OK : wfl_local_fail(text, "listing", err);
 }
 
 static const struct wfl_cursor_ops iterator_ops = {
@@ -145,7 +152,7 @@ static const struct wfl_cursor_ops iterator_ops = {
     .status = it_status,
 };
 
-static void range_in_pool(struct wfl_job *job)
+static uint64_t range_in_pool(struct wfl_job *job)
 {
     struct wfl_engine_range *range =
         (struct wfl_engine_range *)(void *)((char *)job -
@@ -153,6 +160,7 @@ static void range_in_pool(struct wfl_job *job)
     struct local          *l = local_of(range->own.engine);
     rocksdb_readoptions_t *options = rocksdb_readoptions_create();
     rocksdb_iterator_t    *it;
+    uint64_t               bytes = 0;
 
     /* Bounds keep RocksDB from reading what lies behind: deleted neighbours of another bucket. */
     if (range->from.len > 0) {
@@ -167,7 +175,10 @@ static void range_in_pool(struct wfl_job *job)
     range->rc = wfl_page_fill(range, &iterator_ops, it, l->alloc);
     rocksdb_iter_destroy(it);
     rocksdb_readoptions_destroy(options);
+    for (uint32_t i = 0; i < range->count; i++)
+        bytes += range->pairs[i].key.len + range->pairs[i].value.len;
     range->done(range);
+    return bytes;
 }
 
 static wfl_code local_range(struct wfl_engine *e, struct wfl_engine_range *range)
@@ -184,12 +195,15 @@ static wfl_code local_range(struct wfl_engine *e, struct wfl_engine_range *range
 
 /* ---- work, figures, copies */
 
-static void work_in_pool(struct wfl_job *job)
+static uint64_t work_in_pool(struct wfl_job *job)
 {
     struct wfl_engine_work *work =
         (struct wfl_engine_work *)(void *)((char *)job - offsetof(struct wfl_engine_work, own.job));
 
+    uint64_t bytes = work->bytes;
+
     work->run(work);
+    return bytes;
 }
 
 static wfl_code local_work(struct wfl_engine *e, struct wfl_engine_work *work)
@@ -202,8 +216,7 @@ static void local_set_hooks(struct wfl_engine *e, const struct wfl_group_hooks *
 {
     struct local *l = local_of(e);
 
-    wfl_mutex_lock(
-        &l->lock); /* the committer reads them after taking the lock for its first group */
+    wfl_mutex_lock(&l->lock); /* which the committer takes before it reads them */
     l->hooks = *hooks;
     wfl_mutex_unlock(&l->lock);
 }
@@ -238,10 +251,10 @@ static wfl_code local_checkpoint(struct wfl_engine *e, const char *path, wfl_err
     char                 *text = NULL;
     rocksdb_checkpoint_t *point = rocksdb_checkpoint_object_create(l->db, &text);
 
-    if (text != NULL) return local_fail(text, "checkpoint", err);
+    if (text != NULL) return wfl_local_fail(text, "checkpoint", err);
     rocksdb_checkpoint_create(point, path, 0, &text);
     rocksdb_checkpoint_object_destroy(point);
-    return text == NULL ? WFL_OK : local_fail(text, "checkpoint", err);
+    return text == NULL ? WFL_OK : wfl_local_fail(text, "checkpoint", err);
 }
 
 /* ---- open and close */
@@ -250,13 +263,19 @@ static void local_close(struct wfl_engine *e)
 {
     struct local *l = local_of(e);
 
-    local_committer_stop(l);
+    wfl_local_committer_stop(l);
     wfl_pool_free(l->pool);
+    if (l->db != NULL && l->unsynced && !l->read_only) {
+        char *text = NULL;
+
+        rocksdb_flush_wal(l->db, 1, &text);
+        rocksdb_free(text); /* of buffered writes only, which promise nothing */
+    }
     for (int i = 0; i < WFL_SPACE_COUNT; i++) {
         if (l->spaces[i] != NULL) rocksdb_column_family_handle_destroy(l->spaces[i]);
     }
     if (l->db != NULL) rocksdb_close(l->db);
-    local_options_free(l);
+    wfl_local_options_free(l);
     pthread_cond_destroy(&l->wake);
     wfl_mutex_fini(&l->lock);
     wfl_alloc_free(l->alloc, l);
@@ -266,7 +285,7 @@ static const struct wfl_engine_ops local_ops = {
     .get = local_get,
     .range = local_range,
     .work = local_work,
-    .commit = local_commit,
+    .commit = wfl_local_commit,
     .set_hooks = local_set_hooks,
     .stats = local_stats,
     .checkpoint = local_checkpoint,
@@ -288,15 +307,37 @@ static wfl_code open_database(struct local *l, const char *path, wfl_error *err)
     l->db = rocksdb_open_column_families(l->options, path, WFL_SPACE_COUNT + 1, names, options,
                                          handles, &text);
     if (text != NULL) {
-        bool locked = strstr(text, "lock") != NULL;
+        /* Whole phrases: "lock" alone is in "block checksum mismatch" too. */
+        bool locked = strstr(text, "While lock file") != NULL ||
+                      strstr(text, "lock hold by current process") != NULL;
 
-        local_fail(text, "open", err);
-        return locked ? wfl_wrap(err, "%s is in use by another process", path)
+        wfl_local_fail(text, "open", err);
+        return locked ? wfl_fail(err, WFL_IO, "%s is in use by another process", path)
                       : wfl_wrap(err, "%s", path);
     }
     rocksdb_column_family_handle_destroy(handles[0]);
     memcpy(l->spaces, handles + 1, sizeof l->spaces);
     return WFL_OK;
+}
+
+/* Creates the folder where it is missing, and makes its name as durable as what will be in it. */
+static wfl_code make_folder(const struct local *l, const char *path, wfl_error *err)
+{
+    size_t   len = strlen(path);
+    char    *parent;
+    int      fd;
+    wfl_code rc;
+
+    if (mkdir(path, 0700) != 0) { return errno == EEXIST ? WFL_OK : wfl_fail_errno(err, path); }
+    parent = wfl_alloc_get(l->alloc, len + sizeof "/..");
+    if (parent == NULL) return wfl_fail(err, WFL_NOMEM, "engine: out of memory");
+    memcpy(parent, path, len);
+    memcpy(parent + len, "/..", sizeof "/..");
+    fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    rc = fd < 0 || fsync(fd) != 0 ? wfl_fail_errno(err, parent) : WFL_OK;
+    if (fd >= 0) close(fd);
+    wfl_alloc_free(l->alloc, parent);
+    return rc;
 }
 
 static uint32_t or_default(uint32_t value, uint32_t fallback)
@@ -319,17 +360,16 @@ wfl_code wfl_engine_open_local(const struct wfl_local_config *config, struct wfl
     l->group_bytes_max = config->group_bytes_max == 0 ? 16u << 20 : config->group_bytes_max;
     wfl_mutex_init(&l->lock, WFL_RANK_ENGINE);
     pthread_cond_init(&l->wake, NULL);
-    if (mkdir(config->path, 0700) != 0 && errno != EEXIST) {
-        rc = wfl_fail_errno(err, config->path);
-    } else {
-        local_options_new(l, config);
+    rc = make_folder(l, config->path, err);
+    if (rc == WFL_OK) {
+        wfl_local_options_new(l, config);
         rc = open_database(l, config->path, err);
     }
     if (rc == WFL_OK) {
         rc = wfl_pool_new(or_default(config->pool_threads, 4),
                           or_default(config->pool_queue_max, 4096), l->alloc, &l->pool, err);
     }
-    if (rc == WFL_OK) rc = local_committer_start(l, err);
+    if (rc == WFL_OK) rc = wfl_local_committer_start(l, err);
     if (rc != WFL_OK) {
         local_close(&l->base);
         return rc;

@@ -36,6 +36,7 @@ struct local {
     /* the committer's own */
     struct wfl_group_hooks   hooks;
     rocksdb_writebatch_wi_t *batch;
+    bool                     unsynced; /* the log holds buffered writes behind its last fsync */
 
     _Atomic bool     read_only;
     char             read_only_reason[160]; /* written before read_only, once */
@@ -43,15 +44,15 @@ struct local {
 };
 
 /* Code and text for an error string of RocksDB, which is freed. `step` names what was tried. */
-wfl_code local_fail(char *text, const char *step, wfl_error *err);
+wfl_code wfl_local_fail(char *text, const char *step, wfl_error *err);
 
 /* committer.c */
-WFL_MUST_USE wfl_code local_committer_start(struct local *l, wfl_error *err);
-void                  local_committer_stop(struct local *l); /* after all that is queued */
-wfl_code              local_commit(struct wfl_engine *e, struct wfl_commit *c);
+WFL_MUST_USE wfl_code wfl_local_committer_start(struct local *l, wfl_error *err);
+void                  wfl_local_committer_stop(struct local *l); /* after all that is queued */
+wfl_code              wfl_local_commit(struct wfl_engine *e, struct wfl_commit *c);
 
 /* options.c: RocksDB's settings, all in one place */
-void local_options_new(struct local *l, const struct wfl_local_config *config);
-void local_options_free(struct local *l);
+void wfl_local_options_new(struct local *l, const struct wfl_local_config *config);
+void wfl_local_options_free(struct local *l);
 
 #endif

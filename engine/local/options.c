@@ -2,9 +2,12 @@
  *
  * How RocksDB is set, and why.
  *
- * The log is replayed up to the first record that is torn (point-in-time recovery): a power cut in
- * the middle of a group's write leaves a torn tail, and that group was never acknowledged, because
- * an acknowledgement follows the fsync. A stricter mode would refuse to start after such a cut.
+ * The log is replayed to its end. A last record that was cut short is what a power cut leaves of a
+ * group that was never acknowledged, because an acknowledgement follows the fsync: it is dropped.
+ * Damage anywhere else fails the open. RocksDB's default, point-in-time, would stop there without a
+ * word and lose what was acknowledged behind it (seen: 50 of 100 synced commits gone after four
+ * bytes in the middle had changed). The cost: where the last, unacknowledged write reached the disk
+ * with a hole inside, the open fails too, for nothing in the log tells the two apart.
  *
  * Contents lie in `values` with RocksDB's value log, so that compactions move keys and not
  * contents; its cache is the block cache, which lets hot contents be answered without the disk.
@@ -12,9 +15,14 @@
  */
 #include "engine/local/local_private.h"
 
+#include <sys/resource.h>
+
 #define VALUE_LOG_MIN_BYTES 2048
 #define BLOCK_BYTES         (8u << 10)
 #define LOG_FILES_KEPT      4
+#define LOG_FILE_BYTES_MAX  (4u << 20)
+#define OPEN_FILES_MAX      1024
+#define OPEN_FILES_MIN      64
 
 static uint64_t or_default(uint64_t value, uint64_t fallback)
 {
@@ -53,7 +61,18 @@ static rocksdb_options_t *new_space_options(struct local *l, enum wfl_space spac
     return o;
 }
 
-void local_options_new(struct local *l, const struct wfl_local_config *config)
+/* Half of what the process may open at the most: the other half is for sockets. */
+static int open_files_max(void)
+{
+    struct rlimit limit;
+    uint64_t      half = OPEN_FILES_MAX;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) half = limit.rlim_cur / 2;
+    if (half > OPEN_FILES_MAX) half = OPEN_FILES_MAX;
+    return half < OPEN_FILES_MIN ? OPEN_FILES_MIN : (int)half;
+}
+
+void wfl_local_options_new(struct local *l, const struct wfl_local_config *config)
 {
     uint64_t write_buffer = or_default(config->write_buffer_bytes, 128u << 20);
 
@@ -63,14 +82,19 @@ void local_options_new(struct local *l, const struct wfl_local_config *config)
     rocksdb_options_set_create_if_missing(l->options, 1);
     rocksdb_options_set_create_missing_column_families(l->options, 1);
     rocksdb_options_set_paranoid_checks(l->options, 1);
-    rocksdb_options_set_wal_recovery_mode(l->options, rocksdb_point_in_time_recovery);
+    rocksdb_options_set_wal_recovery_mode(l->options,
+                                          rocksdb_tolerate_corrupted_tail_records_recovery);
     rocksdb_options_set_db_write_buffer_size(l->options, (size_t)write_buffer);
     rocksdb_options_set_max_total_wal_size(l->options, 4 * write_buffer);
     rocksdb_options_set_max_background_jobs(l->options, 2);
     rocksdb_options_set_bytes_per_sync(l->options, 1u << 20);
-    rocksdb_options_set_max_open_files(l->options, 1024);
+    rocksdb_options_set_max_open_files(l->options, open_files_max());
     rocksdb_options_set_keep_log_file_num(l->options, LOG_FILES_KEPT);
+    rocksdb_options_set_max_log_file_size(l->options, LOG_FILE_BYTES_MAX);
     rocksdb_options_set_info_log_level(l->options, 2); /* warnings */
+    /* A read that lets go of the last reference to old files leaves their deletion to a thread of
+     * RocksDB: gets run on reactors. */
+    rocksdb_options_set_avoid_unnecessary_blocking_io(l->options, 1);
     /* One writer: the machinery for several costs and gives nothing. */
     rocksdb_options_set_allow_concurrent_memtable_write(l->options, 0);
     for (int i = 0; i < WFL_SPACE_COUNT; i++) {
@@ -85,7 +109,7 @@ void local_options_new(struct local *l, const struct wfl_local_config *config)
     l->write_buffered = rocksdb_writeoptions_create();
 }
 
-void local_options_free(struct local *l)
+void wfl_local_options_free(struct local *l)
 {
     if (l->options == NULL) return;
     rocksdb_readoptions_destroy(l->read_memory);

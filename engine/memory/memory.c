@@ -58,6 +58,7 @@ struct memory {
     uint64_t                fail_in; /* calls until one fails; 0: none */
     wfl_code                fail_rc;
     bool                    read_only;
+    bool                    closing; /* finishes what is pending, takes nothing new */
     uint64_t                commits, groups, syncs;
 };
 
@@ -317,6 +318,9 @@ static wfl_code finish_group(struct memory *m, bool durable, wfl_error *err)
             m->groups++;
             m->syncs += durable;
         }
+    } else if (durable && m->unsynced.count > 0) { /* it may rest on what it has seen */
+        forget(&m->unsynced);
+        m->syncs++;
     }
     undo_to(m->tables, &m->group, 0);
     if (m->hooks.settled != NULL) m->hooks.settled(m->hooks.ctx, rc);
@@ -334,6 +338,10 @@ static void run_group(struct memory *m, struct wfl_commit *first)
     for (struct wfl_commit *c = first; c != NULL; c = c->own.next) {
         size_t keep = m->group.count;
 
+        if (m->read_only) {
+            c->rc = wfl_fail(&c->err, WFL_READ_ONLY, "the store takes no writes");
+            continue;
+        }
         c->rc = c->apply(c, &txn.base, &c->err);
         if (c->rc != WFL_OK) {
             undo_to(m->tables, &m->group, keep);
@@ -448,6 +456,7 @@ static void range_now(struct memory *m, struct wfl_engine_range *range)
 
 static wfl_code put_off(struct memory *m, enum pending_kind kind, void *op)
 {
+    if (m->closing) return WFL_CLOSED;
     if (!grow(m->alloc, (void **)&m->pending, &m->pending_cap, m->pending_count,
               sizeof *m->pending)) {
         return WFL_OVERLOADED;
@@ -462,8 +471,9 @@ static wfl_code memory_get(struct wfl_engine *e, struct wfl_engine_get *get)
 
     if (!m->pend) {
         get_now(m, get);
-    } else if (put_off(m, PENDING_GET, get) != WFL_PENDING) {
-        get->rc = wfl_fail(&get->err, WFL_OVERLOADED, "memory engine: out of memory");
+    } else {
+        get->rc = put_off(m, PENDING_GET, get);
+        if (get->rc != WFL_PENDING) wfl_fail(&get->err, get->rc, "read not taken");
     }
     return get->rc;
 }
@@ -474,8 +484,9 @@ static wfl_code memory_range(struct wfl_engine *e, struct wfl_engine_range *rang
 
     if (!m->pend) {
         range_now(m, range);
-    } else if (put_off(m, PENDING_RANGE, range) != WFL_PENDING) {
-        range->rc = wfl_fail(&range->err, WFL_OVERLOADED, "memory engine: out of memory");
+    } else {
+        range->rc = put_off(m, PENDING_RANGE, range);
+        if (range->rc != WFL_PENDING) wfl_fail(&range->err, range->rc, "read not taken");
     }
     return range->rc;
 }
@@ -484,7 +495,7 @@ static wfl_code memory_work(struct wfl_engine *e, struct wfl_engine_work *work)
 {
     struct memory *m = memory_of(e);
 
-    if (m->pend) return put_off(m, PENDING_WORK, work);
+    if (m->pend || m->closing) return put_off(m, PENDING_WORK, work);
     work->run(work);
     return WFL_PENDING;
 }
@@ -492,17 +503,16 @@ static wfl_code memory_work(struct wfl_engine *e, struct wfl_engine_work *work)
 static wfl_code memory_commit(struct wfl_engine *e, struct wfl_commit *c)
 {
     struct memory *m = memory_of(e);
+    wfl_code       rc;
 
     if (m->read_only) return c->rc = wfl_fail(&c->err, WFL_READ_ONLY, "the store takes no writes");
-    if (!m->pend) {
+    if (!m->pend && !m->closing) {
         run_group(m, c);
         return WFL_PENDING;
     }
-    if (put_off(m, PENDING_COMMIT, c) != WFL_PENDING) {
-        c->rc = wfl_fail(&c->err, WFL_OVERLOADED, "memory engine: out of memory");
-        return c->rc;
-    }
-    return WFL_PENDING;
+    rc = put_off(m, PENDING_COMMIT, c);
+    if (rc != WFL_PENDING) c->rc = wfl_fail(&c->err, rc, "commit not taken");
+    return rc;
 }
 
 size_t wfl_memory_run(struct wfl_engine *e)
@@ -550,7 +560,13 @@ static void memory_stats(struct wfl_engine *e, struct wfl_engine_stats *out)
     out->commits = m->commits;
     out->groups = m->groups;
     out->syncs = m->syncs;
-    out->pool_queued = m->pending_count;
+    for (size_t i = 0; i < m->pending_count; i++) {
+        if (m->pending[i].kind == PENDING_COMMIT) {
+            out->queued++;
+        } else {
+            out->pool_queued++;
+        }
+    }
 }
 
 static wfl_code memory_checkpoint(struct wfl_engine *e, const char *path, wfl_error *err)
@@ -563,8 +579,8 @@ static void memory_close(struct wfl_engine *e)
 {
     struct memory *m = memory_of(e);
 
-    while (wfl_memory_run(e) > 0)
-        continue;
+    m->closing = true;
+    wfl_memory_run(e);
     forget(&m->unsynced);
     forget(&m->group);
     for (int s = 0; s < WFL_SPACE_COUNT; s++) {

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What must hold in every engine. Each test gets a fresh engine of the kind in its state. */
+#ifndef WFL_TESTS_ENGINE_SUITE_H
+#define WFL_TESTS_ENGINE_SUITE_H
+
+#include "harness.h"
+
+/* suite.c */
+void what_is_put_is_got_until_deleted(void **state);
+void spaces_are_apart(void **state);
+void a_value_is_its_parts_joined(void **state);
+void a_commit_is_whole_or_not_at_all(void **state);
+void a_refused_commit_undoes_only_its_own(void **state);
+void a_commit_sees_what_its_group_did_before(void **state);
+void the_last_write_of_a_key_in_a_group_holds(void **state);
+void hooks_run_between_apply_and_done(void **state);
+void a_failed_seal_fails_the_group(void **state);
+void no_write_no_seal(void **state);
+void pins_outlive_overwrites(void **state);
+void durable_commits_outlive_a_reopen(void **state);
+void a_durable_commit_without_writes_secures_earlier_ones(void **state);
+void work_is_run_once(void **state);
+void figures_add_up(void **state);
+/* suite_range.c */
+void keys_order_by_unsigned_bytes(void **state);
+void a_page_says_whether_there_is_more(void **state);
+void folding_passes_groups_at_the_end_of_the_bytes(void **state);
+void ranges_agree_with_a_naive_model(void **state);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Runs the suite on the kind of engine named by the argument: memory, memory-pend or local. */
+#include "suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static enum bench_kind kind;
+
+static int setup(void **state)
+{
+    struct bench *b = calloc(1, sizeof *b);
+
+    if (b == NULL) return -1;
+    bench_init(b, kind);
+    bench_open(b);
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    bench_fini(*state);
+    free(*state);
+    return 0;
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = {"memory", "memory-pend", "local"};
+    const struct CMUnitTest  tests[] = {
+         T(what_is_put_is_got_until_deleted),
+         T(spaces_are_apart),
+         T(a_value_is_its_parts_joined),
+         T(a_commit_is_whole_or_not_at_all),
+         T(a_refused_commit_undoes_only_its_own),
+         T(a_commit_sees_what_its_group_did_before),
+         T(the_last_write_of_a_key_in_a_group_holds),
+         T(hooks_run_between_apply_and_done),
+         T(a_failed_seal_fails_the_group),
+         T(no_write_no_seal),
+         T(pins_outlive_overwrites),
+         T(durable_commits_outlive_a_reopen),
+         T(a_durable_commit_without_writes_secures_earlier_ones),
+         T(work_is_run_once),
+         T(figures_add_up),
+         T(keys_order_by_unsigned_bytes),
+         T(a_page_says_whether_there_is_more),
+         T(folding_passes_groups_at_the_end_of_the_bytes),
+         T(ranges_agree_with_a_naive_model),
+    };
+
+    for (size_t i = 0; i < WFL_COUNT(names); i++) {
+        if (argc != 2 || strcmp(argv[1], names[i]) != 0) continue;
+        kind = (enum bench_kind)i;
+        return cmocka_run_group_tests(tests, NULL, NULL);
+    }
+    fprintf(stderr, "usage: %s memory|memory-pend|local\n", argv[0]);
+    return 2;
+}
