@@ -133,6 +133,8 @@ wfl_code wfl_store_open(const struct wfl_store_config *config, struct wfl_store 
 void wfl_store_close(struct wfl_store *s)
 {
     if (s == NULL) return;
+    /* The engine outlives the store: it must not call into memory that is gone. */
+    wfl_engine_set_hooks(s->engine, &(struct wfl_group_hooks){0});
     wfl_buckets_fini(s);
     wfl_mutex_fini(&s->counters_lock);
     pthread_rwlock_destroy(&s->table_lock);

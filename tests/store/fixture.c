@@ -103,18 +103,24 @@ static void open_engine(struct fixture *f)
     if (rc != WFL_OK) fail_msg("engine: %s", err.message);
 }
 
-void fixture_open_store(struct fixture *f)
+wfl_code fixture_try_open_store(struct fixture *f, wfl_error *err)
 {
-    wfl_error err = {0};
-    wfl_code  rc;
+    wfl_code rc;
 
     answer_at_once = f->kind == ON_MEMORY_PENDING;
     rc = wfl_store_open(
         &(struct wfl_store_config){
             .engine = f->engine, .clock = &f->clock, .random = &f->random, .alloc = &f->alloc},
-        &f->store, &err);
+        &f->store, err);
     answer_at_once = false;
-    if (rc != WFL_OK) fail_msg("store: %s", err.message);
+    return rc;
+}
+
+void fixture_open_store(struct fixture *f)
+{
+    wfl_error err = {0};
+
+    if (fixture_try_open_store(f, &err) != WFL_OK) fail_msg("store: %s", err.message);
 }
 
 void fixture_open(struct fixture *f, enum fixture_engine kind)

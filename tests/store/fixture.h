@@ -31,9 +31,10 @@ struct fixture {
     struct wfl_random   random;
 };
 
-void fixture_open(struct fixture *f, enum fixture_engine kind);
-void fixture_open_store(struct fixture *f); /* on the engine that is open */
-void fixture_close_store(struct fixture *f);
+void     fixture_open(struct fixture *f, enum fixture_engine kind);
+void     fixture_open_store(struct fixture *f); /* on the engine that is open */
+wfl_code fixture_try_open_store(struct fixture *f, wfl_error *err);
+void     fixture_close_store(struct fixture *f);
 /* Close and open again what is on disk; on memory what durable commits have left. */
 void fixture_reopen(struct fixture *f);
 void fixture_close(struct fixture *f); /* everything, and checks that nothing leaked */
