@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * HTTP/1.1 and HTTP/2 (prior knowledge) on one port: one reactor a core, each with its own listening
- * sockets (SO_REUSEPORT) and connections. net frames and limits; it knows no buckets.
+ * HTTP/1.1 and HTTP/2 (prior knowledge) on one port: one reactor a core, each with its own
+ * listening sockets (SO_REUSEPORT) and connections. net frames and limits; it knows no buckets.
  *
  * An *exchange* is one request and its answer. Its happy path:
  *
  *   net: handler.on_head(x)            head complete, well-formed, within the limits
- *   handler: wfl_exchange_read(x, ..)  "put the body here" (sends 100 Continue where it was asked for)
- *   net: handler.on_body(x, n, end)    the place is full, or the body has ended
- *   handler: wfl_exchange_respond(..)  head and body parts of the answer
- *   net: handler.on_end(x, ok)         last byte written, or connection gone
+ *   handler: wfl_exchange_read(x, ..)  "put the body here" (sends 100 Continue where it was asked
+ * for) net: handler.on_body(x, n, end)    the place is full, or the body has ended handler:
+ * wfl_exchange_respond(..)  head and body parts of the answer net: handler.on_end(x, ok) last byte
+ * written, or connection gone
  *
  * A broken request never reaches on_head: handler.on_broken writes the answer for it, and the
  * connection (HTTP/1.1) or stream (HTTP/2) ends after it. Body that the handler did not read is
  * discarded up to a limit, else the connection closes after the answer: its state is always known.
  *
- * All calls on an exchange belong to its reactor's thread, except wfl_exchange_post. An exchange and
- * its arena live until on_end has returned and every reference is dropped; between on_end and the
- * last unref only unref, arena and post may be used. */
+ * All calls on an exchange belong to its reactor's thread, except wfl_exchange_post. An exchange
+ * and its arena live until on_end has returned and every reference is dropped; between on_end and
+ * the last unref only unref, arena and post may be used. */
 #ifndef WFL_NET_NET_H
 #define WFL_NET_NET_H
 
@@ -33,38 +33,40 @@ struct wfl_header {
     wfl_slice value; /* no space or tab around it; bytes 0x20-0x7E, 0x09, 0x80-0xFF only */
 };
 
-struct wfl_request { /* all slices live as long as the exchange */
-    wfl_slice                method;    /* as received */
-    wfl_slice                target;    /* origin-form as received: path and query. absolute-form is
-                                         * reduced to it; OPTIONS "*" stays "*" */
-    wfl_slice                path;      /* before the first '?', raw */
-    wfl_slice                query;     /* behind it, raw; empty where there is none */
-    wfl_slice                authority; /* Host or :authority as received */
-    const struct wfl_header *headers;   /* in order; no pseudo-headers, Host included in HTTP/1.1 only */
-    uint32_t                 header_count;
-    bool                     has_body;  /* a body follows, be it empty chunked */
-    bool                     length_known;
-    uint64_t                 length;    /* bytes, where known; 0 without a body */
-    bool                     expects_continue;
-    uint8_t                  http_major; /* 1 or 2 */
-    char                     peer[64];   /* "127.0.0.1:50312", for the log */
+struct wfl_request {     /* all slices live as long as the exchange */
+    wfl_slice method;    /* as received */
+    wfl_slice target;    /* origin-form as received: path and query. absolute-form is
+                          * reduced to it; OPTIONS "*" stays "*" */
+    wfl_slice path;      /* before the first '?', raw */
+    wfl_slice query;     /* behind it, raw; empty where there is none */
+    wfl_slice authority; /* Host or :authority as received */
+    const struct wfl_header
+            *headers; /* in order; no pseudo-headers, Host included in HTTP/1.1 only */
+    uint32_t header_count;
+    bool     has_body; /* a body follows, be it empty chunked */
+    bool     length_known;
+    uint64_t length; /* bytes, where known; 0 without a body */
+    bool     expects_continue;
+    uint8_t  http_major; /* 1 or 2 */
+    char     peer[64];   /* "127.0.0.1:50312", for the log */
 };
 
 /* NULL where absent, the first where it is repeated. `name` in lower case. */
 const struct wfl_header *wfl_request_header(const struct wfl_request *r, wfl_slice name);
 
 const struct wfl_request *wfl_exchange_request(const struct wfl_exchange *x);
-wfl_arena *wfl_exchange_arena(struct wfl_exchange *x); /* limit: net_config.arena_bytes_max */
-const wfl_ulid *wfl_exchange_id(const struct wfl_exchange *x); /* the request id */
-void      wfl_exchange_set_user(struct wfl_exchange *x, void *user); /* one pointer for the handler */
-void     *wfl_exchange_user(const struct wfl_exchange *x);
-int64_t   wfl_exchange_began_ns(const struct wfl_exchange *x); /* monotonic, first byte of the head */
+wfl_arena      *wfl_exchange_arena(struct wfl_exchange *x); /* limit: net_config.arena_bytes_max */
+const wfl_ulid *wfl_exchange_id(const struct wfl_exchange *x);     /* the request id */
+void    wfl_exchange_set_user(struct wfl_exchange *x, void *user); /* one pointer for the handler */
+void   *wfl_exchange_user(const struct wfl_exchange *x);
+int64_t wfl_exchange_began_ns(const struct wfl_exchange *x); /* monotonic, first byte of the head */
 
 /* Reactor thread. Fill `dst` with up to `cap` (at least 1) body bytes, then call on_body once. One
  * read at a time. Bytes already here are delivered from inside the call's event, never recursively:
  * on_body comes later in the loop. `dst` must live until on_body or on_end. A body that breaks off
  * or stalls never calls on_body: on_broken (still answerable) or on_end (peer gone) come instead.
- * This is the back-pressure: without a read under way the socket is not read, the window not opened. */
+ * This is the back-pressure: without a read under way the socket is not read, the window not
+ * opened. */
 void wfl_exchange_read(struct wfl_exchange *x, uint8_t *dst, size_t cap);
 
 /* ---- answer */
@@ -76,13 +78,13 @@ struct wfl_body_part { /* bytes that stay in place until written; sent without a
 };
 
 struct wfl_response {
-    int                         status;
-    const struct wfl_header    *headers; /* copied. net adds Date and, in HTTP/1.1, Connection and
-                                          * framing; content-length comes from `length` */
+    int                      status;
+    const struct wfl_header *headers; /* copied. net adds Date and, in HTTP/1.1, Connection and
+                                       * framing; content-length comes from `length` */
     uint32_t                    header_count;
     bool                        length_known; /* false: chunked, or open-ended in HTTP/2 */
-    uint64_t                    length;       /* of the body; for HEAD and 304 of the one not sent */
-    const struct wfl_body_part *parts;        /* ignored (but released) for HEAD, 204, 304 */
+    uint64_t                    length; /* of the body; for HEAD and 304 of the one not sent */
+    const struct wfl_body_part *parts;  /* ignored (but released) for HEAD, 204, 304 */
     uint32_t                    part_count;
     bool                        more;  /* wfl_exchange_send follows */
     bool                        close; /* end the connection after this answer (HTTP/2: GOAWAY) */
@@ -94,7 +96,8 @@ void wfl_exchange_respond(struct wfl_exchange *x, const struct wfl_response *res
  * to be written: above WFL_SEND_HIGH the handler stops until on_drain. */
 #define WFL_SEND_HIGH (256 * 1024)
 size_t wfl_exchange_send(struct wfl_exchange *x, struct wfl_body_part part, bool last);
-/* Reactor thread. Break the answer off so that the peer notices: reset of the stream or connection. */
+/* Reactor thread. Break the answer off so that the peer notices: reset of the stream or connection.
+ */
 void wfl_exchange_abort(struct wfl_exchange *x);
 
 /* Any thread that holds a reference: keeps exchange and arena in memory. */
@@ -115,19 +118,20 @@ void wfl_exchange_post(struct wfl_exchange *x, struct wfl_post *post);
 
 struct wfl_handler {
     void (*on_head)(void *ctx, struct wfl_exchange *x);
-    void (*on_body)(void *ctx, struct wfl_exchange *x, size_t n, bool end); /* n bytes are in `dst` */
+    void (*on_body)(void *ctx, struct wfl_exchange *x, size_t n,
+                    bool end); /* n bytes are in `dst` */
     /* The request is broken (code: INVALID_REQUEST, HEADER_TOO_LARGE, REQUEST_TIMEOUT,
      * INCOMPLETE_BODY, INVALID_HEADER, DUPLICATE_HEADER, OVERLOADED): respond now, within the call.
      * on_head may not have been called: the request may lack any part. */
     void (*on_broken)(void *ctx, struct wfl_exchange *x, const wfl_error *err);
-    void (*on_drain)(void *ctx, struct wfl_exchange *x); /* NULL: never asked for */
+    void (*on_drain)(void *ctx, struct wfl_exchange *x);        /* NULL: never asked for */
     void (*on_end)(void *ctx, struct wfl_exchange *x, bool ok); /* ok: all of the answer written */
     void *ctx;
 };
 
 /* ---- the whole */
 
-struct wfl_net_limits { /* 0 takes the default of docs/protocol.md, Transport */
+struct wfl_net_limits {             /* 0 takes the default of docs/protocol.md, Transport */
     uint32_t header_bytes_max;      /* 32 KiB, request line or pseudo-headers included */
     uint32_t header_count_max;      /* 100 */
     uint32_t target_bytes_max;      /* 8 KiB */
@@ -153,10 +157,10 @@ struct wfl_net_config {
 };
 
 struct wfl_net_stats {
-    uint64_t connections;       /* open */
+    uint64_t connections; /* open */
     uint64_t connections_total;
     uint64_t connections_refused;
-    uint64_t exchanges;         /* open */
+    uint64_t exchanges; /* open */
     uint64_t exchanges_total;
 };
 

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A connection: bytes in, segments out, and the order in which things happen. Every event ends in
+ * conn_pump, which lets the protocol go on, writes, and goes round again while that finished
+ * something; nothing else calls a handler, so handlers never run inside one another. A connection
+ * ends by being flushed, half-closed and drained for a while (so that the peer can read the last
+ * answer), or at once when it is broken, stalled or cut. */
+#include "net/net_private.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define IOV_MAX_OURS    64
+#define RECEIVES_A_TURN 8
+#define OUT_ITEMS_MAX   (1u << 16)
+
+static const wfl_slice preface = WFL_LIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+static const struct wfl_alloc *alloc_of(const struct conn *c)
+{
+    return c->reactor->net->config.alloc;
+}
+
+/* ---- the output queue */
+
+static bool grow_queue(struct conn *c)
+{
+    struct out_queue *q = &c->out;
+    uint32_t          cap = q->cap == 0 ? 16 : q->cap * 2;
+    struct segment   *items;
+
+    if (q->count < q->cap) return true;
+    if (cap > OUT_ITEMS_MAX) return false;
+    items = wfl_alloc_get(alloc_of(c), cap * sizeof *items);
+    if (items == NULL) return false;
+    for (uint32_t i = 0; i < q->count; i++)
+        items[i] = q->items[(q->head + i) & (q->cap - 1)];
+    wfl_alloc_free(alloc_of(c), q->items);
+    q->items = items;
+    q->head = 0;
+    q->cap = cap;
+    return true;
+}
+
+bool conn_queue(struct conn *c, const void *data, size_t len, void (*release)(void *), void *arg,
+                struct wfl_exchange *x)
+{
+    struct out_queue *q = &c->out;
+
+    if (!grow_queue(c)) {
+        if (release != NULL) release(arg);
+        c->state = CONN_CLOSED;
+        return false;
+    }
+    if (q->count == 0) c->write_progress_ns = c->reactor->now_ns;
+    q->items[(q->head + q->count++) & (q->cap - 1)] = (struct segment){data, len, release, arg, x};
+    q->bytes += len;
+    q->ctl = NULL; /* what comes next must not be written into an earlier block */
+    if (x != NULL) x->unwritten++;
+    return true;
+}
+
+static void free_block(void *arg)
+{
+    struct {
+        const struct wfl_alloc *alloc;
+    } *block = arg;
+
+    wfl_alloc_free(block->alloc, block);
+}
+
+bool conn_queue_copy(struct conn *c, wfl_slice bytes)
+{
+    const size_t      head = sizeof(struct wfl_alloc *);
+    struct out_queue *q = &c->out;
+    uint8_t          *block, *ctl;
+
+    if (q->ctl != NULL && q->count > 0 && CTL_BLOCK_BYTES - q->ctl_len >= bytes.len) {
+        memcpy(q->ctl + q->ctl_len, bytes.data, bytes.len);
+        q->items[(q->head + q->count - 1) & (q->cap - 1)].len += bytes.len;
+        q->ctl_len += bytes.len;
+        q->bytes += bytes.len;
+        return true;
+    }
+    block = wfl_alloc_get(alloc_of(c),
+                          head + (bytes.len > CTL_BLOCK_BYTES ? bytes.len : CTL_BLOCK_BYTES));
+    if (block == NULL) {
+        c->state = CONN_CLOSED;
+        return false;
+    }
+    memcpy(block, &(const struct wfl_alloc *){alloc_of(c)}, head);
+    ctl = block + head;
+    memcpy(ctl, bytes.data, bytes.len);
+    if (!conn_queue(c, ctl, bytes.len, free_block, block, NULL)) return false;
+    q->ctl = ctl;
+    q->ctl_len = bytes.len;
+    return true;
+}
+
+/* The front segment is out, or dropped. */
+static void finish_segment(struct conn *c, size_t whole)
+{
+    struct out_queue *q = &c->out;
+    struct segment    s = q->items[q->head];
+
+    q->head = (q->head + 1) & (q->cap - 1);
+    q->count--;
+    if (q->count == 0) q->ctl = NULL;
+    if (s.release != NULL) s.release(s.arg);
+    if (s.x != NULL) exchange_written(s.x, whole);
+}
+
+static void drop_queue(struct conn *c)
+{
+    while (c->out.count > 0)
+        finish_segment(c, c->out.items[c->out.head].len);
+    c->out.bytes = 0;
+}
+
+/* Count `n` bytes as written. True: a segment was finished. */
+static bool advance(struct conn *c, size_t n)
+{
+    bool finished = false;
+
+    c->out.bytes -= n;
+    while (c->out.count > 0) {
+        struct segment *s = &c->out.items[c->out.head];
+
+        if (s->len > n) {
+            s->data += n;
+            s->len -= n;
+            if (s->x != NULL && n < s->x->waiting_bytes) s->x->waiting_bytes -= n;
+            break;
+        }
+        n -= s->len;
+        finish_segment(c, s->len);
+        finished = true;
+    }
+    return finished;
+}
+
+/* Write what the socket takes. True: a segment was finished. */
+static bool flush(struct conn *c)
+{
+    bool finished = false;
+
+    while (c->out.count > 0 && c->state != CONN_CLOSED) {
+        struct iovec  iov[IOV_MAX_OURS];
+        struct msghdr message = {.msg_iov = iov};
+        size_t        want = 0;
+        ssize_t       n;
+
+        for (uint32_t i = 0; i < c->out.count && i < IOV_MAX_OURS; i++) {
+            const struct segment *s = &c->out.items[(c->out.head + i) & (c->out.cap - 1)];
+
+            iov[i].iov_base = (void *)(uintptr_t)s->data;
+            iov[i].iov_len = s->len;
+            want += s->len;
+            message.msg_iovlen = i + 1;
+        }
+        n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK) c->state = CONN_CLOSED;
+            break;
+        }
+        if (n > 0) c->write_progress_ns = c->reactor->now_ns;
+        finished |= advance(c, (size_t)n);
+        if ((size_t)n < want) break;
+    }
+    return finished;
+}
+
+/* ---- closing */
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct conn *c = handle->data;
+
+    wfl_alloc_free(alloc_of(c), c);
+}
+
+void conn_close(struct conn *c)
+{
+    struct reactor *r = c->reactor;
+
+    c->state = CONN_CLOSED;
+    c->in_pump = true; /* nothing below may start it again */
+    drop_queue(c);
+    while (c->exchanges != NULL)
+        exchange_end(c->exchanges, false);
+    http2_free(c);
+    if (c->in != NULL && c->in_cap == IN_BUFFER_BYTES) {
+        reactor_give_buffer(r, c->in);
+    } else {
+        wfl_alloc_free(alloc_of(c), c->in);
+    }
+    wfl_alloc_free(alloc_of(c), c->out.items);
+    if (c->prev != NULL) {
+        c->prev->next = c->next;
+    } else {
+        r->conns = c->next;
+    }
+    if (c->next != NULL) c->next->prev = c->prev;
+    r->conn_count--;
+    r->net->connections--;
+    uv_poll_stop(&c->poll);
+    uv_close((uv_handle_t *)&c->poll, on_poll_closed);
+    close(c->fd);
+}
+
+void conn_close_after_flush(struct conn *c)
+{
+    if (c->state == CONN_OPEN) c->state = CONN_FLUSHING;
+}
+
+/* All is written: say so, and read on for a while, because closing with unread bytes resets the
+ * connection and could take the answer away from the peer. */
+static void linger(struct conn *c)
+{
+    c->state = c->peer_done || shutdown(c->fd, SHUT_WR) != 0 ? CONN_CLOSED : CONN_LINGERING;
+    c->since_ns = c->reactor->now_ns;
+}
+
+/* ---- input */
+
+static bool make_room(struct conn *c)
+{
+    size_t   most = c->reactor->net->config.limits.header_bytes_max + 1024u;
+    uint8_t *bigger;
+
+    if (c->in == NULL) {
+        c->in = reactor_take_buffer(c->reactor);
+        if (c->in == NULL) return false;
+        c->in_cap = IN_BUFFER_BYTES;
+        c->in_len = c->in_at = 0;
+    }
+    if (c->in_at > 0) {
+        memmove(c->in, c->in + c->in_at, c->in_len - c->in_at);
+        c->in_len -= c->in_at;
+        c->in_at = 0;
+    }
+    if (c->in_len < c->in_cap) return true;
+    if (c->protocol != PROTO_HTTP1 || c->h1.x != NULL || c->in_cap >= most) return false;
+    bigger = wfl_alloc_resize(alloc_of(c), c->in, most);
+    if (bigger == NULL) return false;
+    c->in = bigger;
+    c->in_cap = most;
+    return true;
+}
+
+static void drop_empty_buffer(struct conn *c)
+{
+    if (c->in == NULL || c->in_at < c->in_len) return;
+    if (c->in_cap == IN_BUFFER_BYTES) {
+        reactor_give_buffer(c->reactor, c->in);
+    } else {
+        wfl_alloc_free(alloc_of(c), c->in);
+    }
+    c->in = NULL;
+    c->in_len = c->in_cap = c->in_at = 0;
+}
+
+/* 1: go on, 0: nothing more now, -1: closed. */
+static int receive_once(struct conn *c)
+{
+    uint8_t scratch[4096], *place = NULL;
+    size_t  cap = 0;
+    bool    direct = false;
+    ssize_t n;
+
+    if (c->state == CONN_LINGERING || c->state == CONN_FLUSHING) {
+        place = scratch;
+        cap = sizeof scratch;
+    } else if (c->protocol == PROTO_HTTP1 && (place = http1_direct_place(c, &cap)) != NULL) {
+        direct = true;
+    } else {
+        if (!make_room(c)) return 0;
+        place = c->in + c->in_len;
+        cap = c->in_cap - c->in_len;
+    }
+    n = recv(c->fd, place, cap, 0);
+    if (n < 0) return errno == EINTR ? 1 : errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+    if (n == 0) {
+        c->peer_done = true;
+        return c->state == CONN_LINGERING ? -1 : 0;
+    }
+    if (direct) {
+        http1_direct_received(c, (size_t)n);
+    } else if (place != scratch) {
+        c->in_len += (size_t)n;
+    }
+    return (size_t)n == cap ? 1 : 0;
+}
+
+static void detect_protocol(struct conn *c)
+{
+    wfl_slice in = wfl_slice_of(c->in + c->in_at, c->in_len - c->in_at);
+    size_t    n = in.len < preface.len ? in.len : preface.len;
+
+    if (in.len == 0) return;
+    if (memcmp(in.data, preface.data, n) != 0) {
+        c->protocol = PROTO_HTTP1;
+    } else if (n == preface.len) {
+        c->protocol = PROTO_HTTP2;
+        if (!http2_start(c)) c->state = CONN_CLOSED;
+    } else if (c->peer_done) {
+        c->protocol = PROTO_HTTP1; /* too short for either: it will be refused */
+    }
+}
+
+static void receive(struct conn *c)
+{
+    for (int i = 0; i < RECEIVES_A_TURN && c->state != CONN_CLOSED; i++) {
+        size_t before = c->in_len;
+        int    go_on = receive_once(c);
+
+        if (go_on < 0) c->state = CONN_CLOSED;
+        if (c->in_len > before && c->state == CONN_OPEN) {
+            if (c->protocol == PROTO_UNKNOWN) {
+                if (before == 0) c->since_ns = c->reactor->now_ns; /* first byte */
+                detect_protocol(c);
+            }
+            if (c->protocol == PROTO_HTTP2) http2_input(c);
+        }
+        if (go_on <= 0) break;
+    }
+    if (c->peer_done && c->protocol == PROTO_UNKNOWN && c->state == CONN_OPEN) {
+        if (c->in_len > 0) {
+            detect_protocol(c);
+        } else {
+            c->state = CONN_CLOSED;
+        }
+    }
+    if (c->peer_done && c->protocol == PROTO_HTTP2) c->state = CONN_CLOSED;
+}
+
+/* ---- events */
+
+static bool wants_input(const struct conn *c)
+{
+    size_t most = c->reactor->net->config.limits.header_bytes_max + 1024u;
+    size_t cap;
+
+    if (c->peer_done) return false;
+    if (c->state != CONN_OPEN || c->protocol != PROTO_HTTP1) return true;
+    if (http1_direct_place((struct conn *)(uintptr_t)c, &cap) != NULL) return true;
+    /* A full buffer is the back-pressure: the handler has to take something first. */
+    if (c->in_len - c->in_at < IN_BUFFER_BYTES) return true;
+    return c->h1.x == NULL && c->in_len - c->in_at < most;
+}
+
+static void on_socket(uv_poll_t *handle, int status, int events);
+
+static void update_poll(struct conn *c)
+{
+    int events = (wants_input(c) ? UV_READABLE : 0) | (c->out.count > 0 ? UV_WRITABLE : 0);
+
+    if (events == c->poll_events) return;
+    c->poll_events = events;
+    if (events == 0) {
+        uv_poll_stop(&c->poll);
+    } else if (uv_poll_start(&c->poll, events, on_socket) != 0) {
+        conn_close(c);
+    }
+}
+
+void conn_pump(struct conn *c)
+{
+    bool again = true;
+
+    if (c->in_pump) return;
+    c->in_pump = true;
+    while (again && c->state != CONN_CLOSED) {
+        if (c->protocol == PROTO_HTTP1) {
+            http1_pump(c);
+        } else if (c->protocol == PROTO_HTTP2) {
+            http2_pump(c);
+        } else if (c->reactor->stopping) {
+            c->state = CONN_CLOSED;
+        }
+        again = flush(c) || c->ready != NULL;
+    }
+    if (c->state == CONN_FLUSHING && c->out.count == 0 && c->exchange_count == 0) linger(c);
+    c->in_pump = false;
+    if (c->state == CONN_CLOSED) {
+        conn_close(c);
+        return;
+    }
+    if (c->exchange_count == 0) drop_empty_buffer(c);
+    update_poll(c);
+}
+
+static void on_socket(uv_poll_t *handle, int status, int events)
+{
+    struct conn *c = handle->data;
+
+    reactor_refresh_time(c->reactor);
+    if (status < 0) c->state = CONN_CLOSED;
+    if (events & UV_READABLE) receive(c);
+    conn_pump(c);
+}
+
+static int64_t ms(uint32_t n)
+{
+    return (int64_t)n * 1000000;
+}
+
+void conn_check_time(struct conn *c)
+{
+    const struct wfl_net_limits *limits = &c->reactor->net->config.limits;
+    int64_t                      now = c->reactor->now_ns;
+
+    if (c->state == CONN_LINGERING && now - c->since_ns > ms(LINGER_MS)) {
+        c->state = CONN_CLOSED;
+    } else if (c->out.count > 0 && now - c->write_progress_ns > ms(limits->body_stall_timeout_ms)) {
+        c->state = CONN_CLOSED; /* it does not read what it asked for */
+    } else if (c->state == CONN_OPEN && c->protocol == PROTO_HTTP1) {
+        http1_check_time(c);
+    } else if (c->state == CONN_OPEN && c->protocol == PROTO_HTTP2) {
+        http2_check_time(c);
+    } else if (c->state == CONN_OPEN &&
+               now - c->since_ns >
+                   ms(c->in_len > 0 ? limits->header_timeout_ms : limits->idle_timeout_ms)) {
+        c->state = CONN_CLOSED;
+    }
+    if (c->state == CONN_CLOSED || c->ready != NULL || c->state == CONN_FLUSHING) conn_pump(c);
+}
+
+/* ---- beginning */
+
+static void describe_peer(int fd, char out[64])
+{
+    struct sockaddr_storage address = {0};
+    socklen_t               len = sizeof address;
+    char                    host[INET6_ADDRSTRLEN] = "?";
+    unsigned                port = 0;
+
+    if (getpeername(fd, (struct sockaddr *)&address, &len) == 0) {
+        if (address.ss_family == AF_INET) {
+            const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
+
+            inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+            port = ntohs(v4->sin_port);
+        } else if (address.ss_family == AF_INET6) {
+            const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+
+            inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+            port = ntohs(v6->sin6_port);
+        }
+    }
+    snprintf(out, 64, "%s:%u", host, port);
+}
+
+void conn_accept(struct reactor *r, int fd)
+{
+    struct conn *c = wfl_alloc_zero(r->net->config.alloc, 1, sizeof *c);
+    int          one = 1;
+
+    if (c == NULL || uv_poll_init_socket(&r->loop, &c->poll, fd) != 0) {
+        wfl_alloc_free(r->net->config.alloc, c);
+        close(fd);
+        return;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    c->reactor = r;
+    c->fd = fd;
+    c->poll.data = c;
+    c->since_ns = r->now_ns;
+    describe_peer(fd, c->peer);
+    c->next = r->conns;
+    if (c->next != NULL) c->next->prev = c;
+    r->conns = c;
+    r->conn_count++;
+    r->net->connections++;
+    update_poll(c);
+}
