@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * wfldb-admin: keys and packets. Works on files alone and needs no server. */
+#include "admin/admin.h"
+
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+static const char help_text[] =
+    "Usage: wfldb-admin COMMAND [OPTIONS]\n"
+    "\n"
+    "  keygen [--out FILE]           a new key pair: key file (0600), thumbprint on stdout\n"
+    "  public FILE                   its public JWK\n"
+    "  issue --key FILE [--parent PACKET-FILE] --to JWK-FILE --grant 'BUCKET[:PREFIX]=OP,OP'...\n"
+    "        [--ttl 30d] [--delegate N] [--sub NAME] [--aud NAME] [--limit NAME=N]... [--out "
+    "FILE]\n"
+    "                                signs a key packet for the holder of JWK-FILE\n"
+    "        --credential            with --out: write a credential file (key and packet, 0600) "
+    "instead;\n"
+    "                                JWK-FILE must then hold the private key\n"
+    "        --endpoint URL          with --credential: the server that it is for\n"
+    "  inspect PACKET-FILE [--root FILE]...\n"
+    "                                its links, grants and times, in words; whether a root trusts "
+    "it\n"
+    "\n"
+    "Ops: get put delete scan watch manage admin. Limits: max_object_bytes, requests_per_second,\n"
+    "bytes_per_second. --json prints JSON. --help, --version.\n"
+    "Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused, 4 not found.\n";
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {{"keygen", admin_keygen},
+                    {"public", admin_public},
+                    {"issue", admin_issue},
+                    {"inspect", admin_inspect}};
+    wfl_error err = {0};
+
+    (void)prctl(PR_SET_DUMPABLE, 0); /* private keys pass through here */
+    umask(077);
+    cli_set_program("wfldb-admin");
+    if (wfl_auth_init(&err) != WFL_OK) return cli_fail(CLI_FAILED, "%s", err.message);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            fputs(help_text, stdout);
+            return CLI_DONE;
+        }
+        if (strcmp(argv[i], "--version") == 0 && i == 1) {
+            puts("wfldb-admin " WFL_VERSION);
+            return CLI_DONE;
+        }
+    }
+    if (argc < 2)
+        return cli_fail(CLI_USAGE, "name a command: keygen, public, issue or inspect; see --help");
+    for (size_t i = 0; i < WFL_COUNT(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 2, argv + 2);
+    }
+    return cli_fail(CLI_USAGE, "'%s' is no command; see wfldb-admin --help", argv[1]);
+}

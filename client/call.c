@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A call: path and query are encoded, the request is signed by the same code that the server
+ * verifies with, libcurl carries it. An answer of 400 and above becomes the caller's wfldb_error. A
+ * client whose clock is off (timestamp_skew) takes the server's from Date and tries once more. */
+#include "client/client_private.h"
+
+#include <curl/curl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ERROR_TEXT_MAX (64u << 10)
+#define HEAD_TEXT_MAX  (256u << 10)
+
+struct wfldb {
+    CURL               *curl;
+    struct wfl_key_pair key;
+    char                packet_hash[65];
+    char               *authorization; /* "Bearer <packet>" */
+    char               *endpoint;      /* without a slash at the end */
+    char               *authority;
+    int64_t             clock_offset_ns; /* the server's minus ours */
+    bool                http2;
+    long                timeout_ms;
+};
+
+static void set_error(wfldb_error *err, int status, const char *code, const char *detail)
+{
+    memset(err, 0, sizeof *err);
+    err->status = status;
+    snprintf(err->code, sizeof err->code, "%s", code);
+    snprintf(err->detail, sizeof err->detail, "%s", detail);
+}
+
+int call_fail(struct call *c, const char *code, const char *detail)
+{
+    set_error(c->err, 0, code, detail);
+    return -1;
+}
+
+/* ---- a handle */
+
+static char *format(const char *a, const char *b)
+{
+    char *out = NULL;
+
+    return asprintf(&out, "%s%s", a, b) < 0 ? NULL : out;
+}
+
+/* What curl will send as Host: the port is left out where it is the scheme's own. */
+static char *authority_of(const char *endpoint)
+{
+    CURLU *url = curl_url();
+    char  *host = NULL, *port = NULL, *out = NULL;
+
+    if (url != NULL && curl_url_set(url, CURLUPART_URL, endpoint, 0) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
+        bool has_port =
+            curl_url_get(url, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT) == CURLUE_OK;
+
+        if (asprintf(&out, "%s%s%s", host, has_port ? ":" : "", has_port ? port : "") < 0)
+            out = NULL;
+    }
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(url);
+    return out;
+}
+
+static wfl_code read_credential(wfldb *db, const wfldb_options *o, wfl_arena *arena,
+                                wfl_slice *endpoint, wfl_error *err)
+{
+    wfl_slice packet;
+    wfl_code  rc = wfl_auth_init(err);
+    char     *text;
+
+    if (rc == WFL_OK) {
+        rc = wfl_key_parse_private(wfl_slice_of(o->credential, o->credential_len), arena, &db->key,
+                                   &packet, endpoint, err);
+    }
+    if (rc == WFL_OK && packet.len == 0)
+        rc = wfl_fail(err, WFL_INVALID_REQUEST, "the credential has no packet");
+    if (rc != WFL_OK) return rc;
+    wfl_auth_sha256_hex(packet, db->packet_hash);
+    text = wfl_arena_cstr(arena, packet);
+    db->authorization = text == NULL ? NULL : format("Bearer ", text);
+    return db->authorization == NULL ? wfl_fail(err, WFL_NOMEM, "out of memory") : WFL_OK;
+}
+
+static wfl_code read_endpoint(wfldb *db, const char *given, wfl_slice stored, wfl_arena *arena,
+                              wfl_error *err)
+{
+    const char *text = given;
+    size_t      len;
+
+    if (text == NULL && stored.len > 0) text = wfl_arena_cstr(arena, stored);
+    if (text == NULL) text = "http://127.0.0.1:7410";
+    db->endpoint = strdup(text);
+    if (db->endpoint == NULL) return wfl_fail(err, WFL_NOMEM, "out of memory");
+    len = strlen(db->endpoint);
+    while (len > 0 && db->endpoint[len - 1] == '/')
+        db->endpoint[--len] = '\0';
+    db->authority = authority_of(db->endpoint);
+    if (db->authority == NULL)
+        return wfl_fail(err, WFL_INVALID_REQUEST,
+                        "endpoint %s is no URL like http://127.0.0.1:7410", text);
+    return WFL_OK;
+}
+
+wfldb *wfldb_open(const wfldb_options *options, wfldb_error *err)
+{
+    wfldb    *db = calloc(1, sizeof *db);
+    wfl_arena arena;
+    wfl_slice endpoint = {0};
+    wfl_error why = {0};
+    wfl_code  rc;
+
+    memset(err, 0, sizeof *err);
+    if (db == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
+        set_error(err, 0, "memory", "out of memory");
+        free(db);
+        return NULL;
+    }
+    wfl_arena_init(&arena, &wfl_alloc_libc, 128u << 10);
+    rc = read_credential(db, options, &arena, &endpoint, &why);
+    if (rc == WFL_OK) rc = read_endpoint(db, options->endpoint, endpoint, &arena, &why);
+    wfl_arena_fini(&arena);
+    db->http2 = options->http2 != 0;
+    db->timeout_ms = options->timeout_ms == 0 ? 60000 : options->timeout_ms;
+    db->curl = curl_easy_init();
+    if (rc != WFL_OK || db->curl == NULL) {
+        set_error(err, 0, rc == WFL_OK || rc == WFL_NOMEM ? "memory" : "credential",
+                  rc == WFL_OK ? "out of memory" : why.message);
+        wfldb_close(db);
+        return NULL;
+    }
+    return db;
+}
+
+void wfldb_close(wfldb *db)
+{
+    if (db == NULL) return;
+    if (db->curl != NULL) curl_easy_cleanup(db->curl);
+    wfl_key_pair_free(&db->key);
+    free(db->authorization);
+    free(db->endpoint);
+    free(db->authority);
+    free(db);
+}
+
+/* ---- a call */
+
+void call_init(struct call *c, wfldb *db, const char *method, const char *bucket, const char *key,
+               wfldb_error *err)
+{
+    memset(c, 0, sizeof *c);
+    memset(err, 0, sizeof *err);
+    c->db = db;
+    c->method = method;
+    c->bucket = bucket;
+    c->key = key;
+    c->err = err;
+    wfl_buf_init(&c->query, &wfl_alloc_libc, 64u << 10);
+    wfl_buf_init(&c->head, &wfl_alloc_libc, HEAD_TEXT_MAX);
+    wfl_buf_init(&c->text, &wfl_alloc_libc, CALL_TEXT_MAX);
+    wfl_arena_init(&c->arena, &wfl_alloc_libc, 4u << 20);
+}
+
+void call_fini(struct call *c)
+{
+    wfl_buf_fini(&c->query);
+    wfl_buf_fini(&c->head);
+    wfl_buf_fini(&c->text);
+    wfl_arena_fini(&c->arena);
+}
+
+void call_header(struct call *c, const char *name, wfl_slice value)
+{
+    if (c->header_count == CALL_HEADERS_MAX) { /* more than the server takes: told by its limit */
+        c->query.failed = true;
+        return;
+    }
+    c->headers[c->header_count++] = (struct wfl_auth_header){wfl_slice_str(name), value};
+}
+
+void call_param(struct call *c, const char *name, const char *value)
+{
+    if (value == NULL) return;
+    if (c->query.len > 0) wfl_buf_add_u8(&c->query, '&');
+    wfl_buf_add_str(&c->query, name);
+    wfl_buf_add_u8(&c->query, '=');
+    wfl_percent_encode(wfl_slice_str(value), &c->query);
+}
+
+/* /v1/{bucket}/{key}: slashes of a key stay, everything else is encoded. */
+static void write_path(const struct call *c, wfl_buf *out)
+{
+    wfl_slice rest, segment;
+    bool      more = c->key != NULL;
+
+    wfl_buf_add_str(out, "/v1/");
+    if (c->bucket != NULL) wfl_percent_encode(wfl_slice_str(c->bucket), out);
+    rest = wfl_slice_str(c->key);
+    while (more) {
+        more = wfl_slice_split(&rest, '/', &segment);
+        wfl_buf_add_u8(out, '/');
+        wfl_percent_encode(segment, out);
+    }
+}
+
+wfl_slice call_answer_header(const struct call *c, const char *name)
+{
+    wfl_slice rest = wfl_buf_slice(&c->head), line, field;
+
+    while (rest.len > 0) {
+        wfl_slice_split(&rest, '\n', &line);
+        wfl_slice_split(&line, ':', &field);
+        if (wfl_slice_eq(field, wfl_slice_str(name))) return wfl_slice_trim(line);
+    }
+    return (wfl_slice){0};
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *arg)
+{
+    struct call *c = arg;
+    wfl_slice    line = wfl_slice_of(data, size * count), value, name;
+    uint8_t     *at;
+
+    if (wfl_slice_starts_with(line, WFL_S("HTTP/")))
+        c->head.len = 0; /* behind a 100 comes the answer */
+    while (line.len > 0 && line.data[line.len - 1] <= ' ')
+        line.len--;
+    value = line;
+    if (!wfl_slice_split(&value, ':', &name)) return size * count;
+    at = wfl_buf_reserve(&c->head, name.len);
+    if (at == NULL) return 0;
+    for (size_t i = 0; i < name.len; i++) {
+        at[i] = name.data[i] >= 'A' && name.data[i] <= 'Z' ? (uint8_t)(name.data[i] | 0x20)
+                                                           : name.data[i];
+    }
+    c->head.len += name.len;
+    wfl_buf_add_u8(&c->head, ':');
+    wfl_buf_add(&c->head, wfl_slice_trim(value));
+    wfl_buf_add_u8(&c->head, '\n');
+    return wfl_buf_ok(&c->head) ? size * count : 0;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *arg)
+{
+    struct call *c = arg;
+    long         status = 0;
+    wfl_slice    bytes = wfl_slice_of(data, size * count);
+
+    curl_easy_getinfo(c->db->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 400 && c->sink != NULL) {
+        wfl_hasher_add(&c->hasher, bytes);
+        c->received += bytes.len;
+        c->sink_refused = c->sink(c->ctx, data, bytes.len) != 0;
+        return c->sink_refused ? 0 : bytes.len;
+    }
+    if (status >= 400 && c->text.len + bytes.len > ERROR_TEXT_MAX) return 0;
+    wfl_buf_add(&c->text, bytes);
+    return wfl_buf_ok(&c->text) ? bytes.len : 0;
+}
+
+static struct curl_slist *add_line(struct curl_slist *list, const char *name, wfl_slice value,
+                                   bool *ok)
+{
+    char              *line = NULL;
+    struct curl_slist *longer = NULL;
+
+    /* curl: "Name;" is a header without a value. */
+    if (asprintf(&line, value.len == 0 ? "%s;" : "%s: %.*s", name, WFL_FMT(value)) >= 0) {
+        longer = curl_slist_append(list, line);
+        free(line);
+    }
+    if (longer == NULL) *ok = false;
+    return longer == NULL ? list : longer;
+}
+
+static struct curl_slist *header_list(struct call *c, const struct wfl_signed_headers *s, bool *ok)
+{
+    struct curl_slist *list = NULL;
+    char               authorization[16] = "Authorization";
+
+    list = add_line(list, authorization, wfl_slice_str(c->db->authorization), ok);
+    list = add_line(list, "X-WflDB-Timestamp", wfl_slice_str(s->timestamp), ok);
+    list = add_line(list, "X-WflDB-Nonce", wfl_slice_str(s->nonce), ok);
+    list = add_line(list, "X-WflDB-Signature", wfl_slice_str(s->signature), ok);
+    for (uint32_t i = 0; i < c->header_count; i++) {
+        list = add_line(list, (const char *)c->headers[i].name.data, c->headers[i].value, ok);
+    }
+    list = curl_slist_append(list, "Expect:");
+    return list;
+}
+
+static void set_options(struct call *c, const char *url, struct curl_slist *headers)
+{
+    CURL *curl = c->db->curl;
+
+    curl_easy_reset(curl); /* connections are kept */
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, c->method);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, c->db->timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, c);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, c);
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
+                     c->db->http2 ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
+                                  : (long)CURL_HTTP_VERSION_1_1);
+    if (strcmp(c->method, "HEAD") == 0) curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    if (c->has_body) {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, c->body_len == 0 ? "" : c->body);
+    }
+}
+
+static wfl_code sign(struct call *c, wfl_slice path, struct wfl_signed_headers *out, wfl_error *err)
+{
+    struct wfl_auth_request r = {
+        .method = wfl_slice_str(c->method),
+        .path = path,
+        .query = wfl_buf_slice(&c->query),
+        .authority = wfl_slice_str(c->db->authority),
+        .headers = c->headers,
+        .header_count = c->header_count,
+        .has_body = c->has_body,
+    };
+
+    return wfl_auth_sign(&c->db->key, c->db->packet_hash, &r,
+                         wfl_clock_unix_ns(&wfl_clock_system) + c->db->clock_offset_ns,
+                         &wfl_random_system, &c->arena, out, err);
+}
+
+static int perform(struct call *c)
+{
+    struct wfl_signed_headers signed_headers;
+    struct curl_slist        *headers;
+    wfl_buf                   url;
+    size_t                    path_at;
+    bool                      ok = true;
+    wfl_error                 err = {0};
+    CURLcode                  code = CURLE_OUT_OF_MEMORY;
+
+    wfl_buf_init(&url, &wfl_alloc_libc, 64u << 10);
+    wfl_buf_add_str(&url, c->db->endpoint);
+    path_at = url.len;
+    write_path(c, &url);
+    if (!wfl_buf_ok(&url) || !wfl_buf_ok(&c->query) ||
+        sign(c, wfl_slice_of(url.data + path_at, url.len - path_at), &signed_headers, &err) !=
+            WFL_OK) {
+        wfl_buf_fini(&url);
+        return call_fail(c, "memory",
+                         err.message[0] == '\0' ? "the request is too large" : err.message);
+    }
+    if (c->query.len > 0) wfl_buf_add_u8(&url, '?');
+    wfl_buf_add(&url, wfl_buf_slice(&c->query));
+    wfl_buf_add_u8(&url, '\0');
+    headers = header_list(c, &signed_headers, &ok);
+    c->head.len = c->text.len = 0;
+    c->received = 0;
+    wfl_hasher_init(&c->hasher);
+    if (ok && wfl_buf_ok(&url)) {
+        set_options(c, (const char *)url.data, headers);
+        code = curl_easy_perform(c->db->curl);
+    }
+    curl_slist_free_all(headers);
+    wfl_buf_fini(&url);
+    if (c->sink_refused) return call_fail(c, "sink", "the receiver of the content gave up");
+    if (code != CURLE_OK) {
+        char detail[256];
+
+        snprintf(detail, sizeof detail, "%s: %s", c->db->endpoint, curl_easy_strerror(code));
+        return call_fail(c, "connection", detail);
+    }
+    long status = 0;
+    curl_easy_getinfo(c->db->curl, CURLINFO_RESPONSE_CODE, &status);
+    c->status = (int)status;
+    return 0;
+}
+
+static void copy_text(char *out, size_t cap, wfl_slice text)
+{
+    snprintf(out, cap, "%.*s", WFL_FMT(text));
+}
+
+/* problem+json into the caller's error; a HEAD has no body, then the status speaks. */
+static void read_problem(struct call *c)
+{
+    json_t     *problem = json_loadb((const char *)c->text.data, c->text.len, 0, NULL);
+    const char *code = json_string_value(json_object_get(problem, "code"));
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+    char        status[64];
+
+    snprintf(status, sizeof status, "the server answered %d", c->status);
+    set_error(c->err, c->status,
+              code != NULL       ? code
+              : c->status == 404 ? "not_found"
+                                 : "refused",
+              detail != NULL ? detail : status);
+    copy_text(c->err->request_id, sizeof c->err->request_id, call_answer_header(c, "x-request-id"));
+    copy_text(c->err->version, sizeof c->err->version, call_answer_header(c, "x-wfldb-version"));
+    json_decref(problem);
+}
+
+static bool adopt_server_clock(struct call *c)
+{
+    wfl_slice date = call_answer_header(c, "date");
+    char      text[64];
+    time_t    sec;
+
+    copy_text(text, sizeof text, date);
+    sec = curl_getdate(text, NULL);
+    if (sec < 0) return false;
+    /* The middle of the second that it names. */
+    c->db->clock_offset_ns =
+        (int64_t)sec * 1000000000 + 500000000 - wfl_clock_unix_ns(&wfl_clock_system);
+    if (llabs((long long)c->db->clock_offset_ns) < 2000000000) c->db->clock_offset_ns = 0;
+    return true;
+}
+
+int call_send(struct call *c)
+{
+    for (int attempt = 0;; attempt++) {
+        if (perform(c) != 0) return -1;
+        if (c->status < 400) return 0;
+        read_problem(c);
+        if (attempt > 0 || strcmp(c->err->code, "timestamp_skew") != 0 || !adopt_server_clock(c))
+            return -1;
+        memset(c->err, 0, sizeof *c->err);
+    }
+}
+
+int call_take_text(struct call *c, char **out)
+{
+    *out = strndup(c->text.len == 0 ? "" : (const char *)c->text.data, c->text.len);
+    return *out == NULL ? call_fail(c, "memory", "out of memory") : 0;
+}
