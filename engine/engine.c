@@ -60,6 +60,11 @@ wfl_code wfl_engine_checkpoint(struct wfl_engine *e, const char *path, wfl_error
     return e->ops->checkpoint(e, path, err);
 }
 
+void wfl_engine_stop(struct wfl_engine *e)
+{
+    if (e != NULL) e->ops->stop(e);
+}
+
 void wfl_engine_close(struct wfl_engine *e)
 {
     if (e != NULL) e->ops->close(e);

@@ -15,6 +15,7 @@ struct wfl_engine_ops {
     void (*set_hooks)(struct wfl_engine *e, const struct wfl_group_hooks *hooks);
     void (*stats)(struct wfl_engine *e, struct wfl_engine_stats *out);
     wfl_code (*checkpoint)(struct wfl_engine *e, const char *path, wfl_error *err);
+    void (*stop)(struct wfl_engine *e);
     void (*close)(struct wfl_engine *e);
 };
 
@@ -48,7 +49,9 @@ struct wfl_pool;
 WFL_MUST_USE wfl_code wfl_pool_new(uint32_t threads, uint32_t queue_max,
                                    const struct wfl_alloc *alloc, struct wfl_pool **out,
                                    wfl_error *err);
-/* Runs what is queued, then ends the threads. NULL is accepted. */
+/* Runs what is queued and ends the threads; a submit from now on is CLOSED. Again is no error. */
+void wfl_pool_stop(struct wfl_pool *p);
+/* Stops it too. NULL is accepted. */
 void wfl_pool_free(struct wfl_pool *p);
 /* Any thread. PENDING, OVERLOADED or CLOSED. Sets nothing in the job but its links. */
 WFL_MUST_USE wfl_code wfl_pool_submit(struct wfl_pool *p, struct wfl_job *job);

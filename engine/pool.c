@@ -256,15 +256,21 @@ wfl_code wfl_pool_new(uint32_t threads, uint32_t queue_max, const struct wfl_all
     return WFL_OK;
 }
 
-void wfl_pool_free(struct wfl_pool *p)
+void wfl_pool_stop(struct wfl_pool *p)
 {
-    if (p == NULL) return;
     wfl_mutex_lock(&p->lock);
     p->stopping = true;
     pthread_cond_broadcast(&p->wake);
     wfl_mutex_unlock(&p->lock);
     for (uint32_t i = 0; i < p->thread_count; i++)
         pthread_join(p->threads[i], NULL);
+    p->thread_count = 0;
+}
+
+void wfl_pool_free(struct wfl_pool *p)
+{
+    if (p == NULL) return;
+    wfl_pool_stop(p);
     wfl_alloc_free(p->alloc, p->flows);
     wfl_alloc_free(p->alloc, p->buckets);
     wfl_alloc_free(p->alloc, p->threads);

@@ -147,7 +147,6 @@ static wfl_code finish_head(struct wfl_exchange *x, wfl_error *err)
 
     x->user = NULL;
     r->http_major = 2;
-    r->has_body = !x->body_done;
     if (x->too_large)
         return wfl_fail(err, WFL_HEADER_TOO_LARGE, "the header block is larger than the limits");
     r->headers = head->headers;
@@ -196,6 +195,9 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     if (x == NULL) return 0;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) x->body_done = true;
+    /* Told by this frame alone: the body may be all here before the handler sees the head. */
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        x->request.has_body = !x->body_done;
     exchange_mark_ready(x);
     return 0;
 }

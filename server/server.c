@@ -246,10 +246,11 @@ void wfl_server_stop(struct wfl_server *s)
     if (s->net != NULL) wfl_net_stop(s->net, timeout_ms);
     if (s->ops != NULL) wfl_net_stop(s->ops, 1000);
     /* The engine answers what it still has; those answers reach exchanges that have ended. */
-    wfl_engine_close(s->engine);
+    wfl_engine_stop(s->engine);
     wfl_net_free(s->net);
     wfl_net_free(s->ops);
     wfl_store_close(s->store);
+    wfl_engine_close(s->engine);
     wfl_auth_free(s->auth);
     wfl_key_pair_free(&s->identity);
     if (s->lock_fd >= 0) close(s->lock_fd);

@@ -94,7 +94,7 @@ wfl_code wfl_settings_parse(wfl_slice json, struct wfl_bucket_settings *out, wfl
 {
     struct wfl_bucket_settings s = defaults();
     wfl_code                   rc = WFL_OK;
-    json_error_t               wrong;
+    json_error_t               wrong = {0}; /* jansson leaves the code alone where it knows none */
     const char                *name;
     json_t                    *value;
 

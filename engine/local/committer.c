@@ -289,6 +289,8 @@ void wfl_local_committer_stop(struct local *l)
         pthread_cond_signal(&l->wake);
         wfl_mutex_unlock(&l->lock);
         pthread_join(l->committer, NULL);
+        l->committer_started = false;
     }
     if (l->batch != NULL) rocksdb_writebatch_wi_destroy(l->batch);
+    l->batch = NULL;
 }

@@ -61,6 +61,11 @@ static wfl_code get_with(struct local *l, const rocksdb_readoptions_t *options,
     }
     if (slice == NULL) return wfl_fail(&get->err, WFL_NOT_FOUND, "no such record");
     data = rocksdb_pinnableslice_value(slice, &len);
+    if (len == 0 && options == l->read_memory) {
+        /* RocksDB says so too of a table that is not in its table cache (its issue 8453). */
+        rocksdb_pinnableslice_destroy(slice);
+        return WFL_PENDING;
+    }
     get->pin = (struct wfl_pin){
         .value = wfl_slice_of(data, len), .release = release_pinned, .handle = slice};
     return WFL_OK;
@@ -259,11 +264,19 @@ static wfl_code local_checkpoint(struct wfl_engine *e, const char *path, wfl_err
 
 /* ---- open and close */
 
-static void local_close(struct wfl_engine *e)
+static void local_stop(struct wfl_engine *e)
 {
     struct local *l = local_of(e);
 
     wfl_local_committer_stop(l);
+    if (l->pool != NULL) wfl_pool_stop(l->pool);
+}
+
+static void local_close(struct wfl_engine *e)
+{
+    struct local *l = local_of(e);
+
+    local_stop(e);
     wfl_pool_free(l->pool);
     if (l->db != NULL && l->unsynced && !l->read_only) {
         char *text = NULL;
@@ -289,6 +302,7 @@ static const struct wfl_engine_ops local_ops = {
     .set_hooks = local_set_hooks,
     .stats = local_stats,
     .checkpoint = local_checkpoint,
+    .stop = local_stop,
     .close = local_close,
 };
 

@@ -575,12 +575,17 @@ static wfl_code memory_checkpoint(struct wfl_engine *e, const char *path, wfl_er
     return wfl_fail(err, WFL_INTERNAL, "the memory engine keeps nothing on disk");
 }
 
+static void memory_stop(struct wfl_engine *e)
+{
+    memory_of(e)->closing = true;
+    wfl_memory_run(e);
+}
+
 static void memory_close(struct wfl_engine *e)
 {
     struct memory *m = memory_of(e);
 
-    m->closing = true;
-    wfl_memory_run(e);
+    memory_stop(e);
     forget(&m->unsynced);
     forget(&m->group);
     for (int s = 0; s < WFL_SPACE_COUNT; s++) {
@@ -604,6 +609,7 @@ static const struct wfl_engine_ops memory_ops = {
     .set_hooks = memory_set_hooks,
     .stats = memory_stats,
     .checkpoint = memory_checkpoint,
+    .stop = memory_stop,
     .close = memory_close,
 };
 

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A store at the end of a pipe, for tests written elsewhere: a JSON object a line in, one out. The
+ * member "do" names the operation, the others are its arguments; test_store_model.py has them all.
+ * Contents are `size` times the byte `fill`, so that no line is long.
+ *
+ * A line that cannot be understood, or a lack of memory, ends the program with status 2: the test
+ * is wrong, not the store. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/store.h"
+
+#define PAIRS_MAX 64
+
+static struct {
+    struct wfl_engine *engine;
+    struct wfl_store  *store;
+    bool               local;
+    char               path[512];
+    pthread_mutex_t    lock;
+    pthread_cond_t     wake;
+    bool               done;
+} it = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+__attribute__((noreturn)) static void give_up(const char *why)
+{
+    fprintf(stderr, "store_driver: %s\n", why);
+    exit(2);
+}
+
+static void wake(void)
+{
+    pthread_mutex_lock(&it.lock);
+    it.done = true;
+    pthread_cond_signal(&it.wake);
+    pthread_mutex_unlock(&it.lock);
+}
+
+static void wait_for(wfl_code rc)
+{
+    if (rc != WFL_PENDING) return;
+    pthread_mutex_lock(&it.lock);
+    while (!it.done)
+        pthread_cond_wait(&it.wake, &it.lock);
+    it.done = false;
+    pthread_mutex_unlock(&it.lock);
+}
+
+/* ---- arguments */
+
+static wfl_slice text_of(const json_t *value)
+{
+    return wfl_slice_of(json_string_value(value), json_string_length(value));
+}
+
+static wfl_slice text(const json_t *in, const char *name)
+{
+    const json_t *value = json_object_get(in, name);
+
+    return value == NULL ? (wfl_slice){0} : text_of(value);
+}
+
+static bool flag(const json_t *in, const char *name)
+{
+    return json_is_true(json_object_get(in, name));
+}
+
+static int64_t number(const json_t *in, const char *name)
+{
+    return json_integer_value(json_object_get(in, name));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return wfl_slice_cmp(((const struct wfl_name_value *)a)->name,
+                         ((const struct wfl_name_value *)b)->name);
+}
+
+static uint32_t pairs(json_t *in, const char *name, struct wfl_name_value out[PAIRS_MAX])
+{
+    uint32_t    count = 0;
+    const char *key;
+    json_t     *value;
+
+    json_object_foreach(json_object_get(in, name), key, value)
+    {
+        if (count == PAIRS_MAX) give_up("too many pairs");
+        out[count++] = (struct wfl_name_value){wfl_slice_str(key), text_of(value)};
+    }
+    qsort(out, count, sizeof *out, by_name);
+    return count;
+}
+
+/* Absent: none; "*": existence; "never"; otherwise a list of versions. */
+static struct wfl_condition condition(const json_t *in, const char *name,
+                                      enum wfl_condition_kind star, enum wfl_condition_kind list,
+                                      wfl_ulid versions[PAIRS_MAX])
+{
+    const json_t *value = json_object_get(in, name);
+
+    if (value == NULL) return (struct wfl_condition){0};
+    if (json_is_string(value))
+        return (struct wfl_condition){
+            .kind = wfl_slice_eq(text_of(value), WFL_S("*")) ? star : WFL_COND_NEVER};
+    size_t count = json_array_size(value);
+    for (size_t i = 0; i < count; i++)
+        if (i == PAIRS_MAX || !wfl_ulid_parse(text_of(json_array_get(value, i)), &versions[i]))
+            give_up("not a version");
+    return (struct wfl_condition){list, versions, (uint32_t)count};
+}
+
+/* ---- answers */
+
+static json_t *json_text(wfl_slice s)
+{
+    return json_stringn(s.len > 0 ? (const char *)s.data : "", s.len);
+}
+
+static json_t *json_version(const wfl_ulid *version)
+{
+    char out[WFL_ULID_TEXT_LEN + 1];
+
+    if (wfl_ulid_is_zero(version)) return json_null();
+    wfl_ulid_format(version, out);
+    return json_string(out);
+}
+
+static json_t *answer(wfl_code rc)
+{
+    json_t *out = json_object();
+
+    json_object_set_new(out, "code", json_string(wfl_code_name(rc)));
+    return out;
+}
+
+static json_t *json_pairs(const struct wfl_name_value *list, uint32_t count)
+{
+    json_t *out = json_object();
+
+    for (uint32_t i = 0; i < count; i++)
+        json_object_setn_new(out, (const char *)list[i].name.data, list[i].name.len,
+                             json_text(list[i].value));
+    return out;
+}
+
+static void add_object(json_t *out, const struct wfl_object *object)
+{
+    json_object_set_new(out, "version", json_version(&object->version));
+    json_object_set_new(out, "size", json_integer((json_int_t)object->size));
+    json_object_set_new(out, "content_type", json_text(object->content_type));
+    json_object_set_new(out, "meta", json_pairs(object->meta, object->meta_count));
+    json_object_set_new(out, "tags", json_pairs(object->tags, object->tag_count));
+}
+
+/* The byte that a content repeats; null where it is empty or not of one byte. */
+static void add_content(json_t *out, wfl_slice content, const wfl_hash *blake3)
+{
+    bool     same = content.len > 0;
+    wfl_hash hash = wfl_hash_of(content);
+
+    for (size_t i = 0; i < content.len; i++)
+        same = same && content.data[i] == content.data[0];
+    json_object_set_new(out, "content_size", json_integer((json_int_t)content.len));
+    json_object_set_new(out, "fill", same ? json_integer(content.data[0]) : json_null());
+    json_object_set_new(out, "hash_fits",
+                        json_boolean(memcmp(hash.bytes, blake3->bytes, sizeof hash.bytes) == 0));
+}
+
+/* ---- opening */
+
+static void close_all(void)
+{
+    wfl_store_close(it.store);
+    wfl_engine_close(it.engine);
+    it.store = NULL;
+    it.engine = NULL;
+}
+
+static void open_store(void)
+{
+    wfl_error err = {0};
+
+    if (wfl_store_open(&(struct wfl_store_config){.engine = it.engine,
+                                                  .clock = &wfl_clock_system,
+                                                  .random = &wfl_random_system,
+                                                  .alloc = &wfl_alloc_libc},
+                       &it.store, &err) != WFL_OK)
+        give_up(err.message);
+}
+
+static void open_engine(void)
+{
+    wfl_error err = {0};
+    wfl_code  rc;
+
+    if (it.local)
+        rc = wfl_engine_open_local(&(struct wfl_local_config){.path = it.path,
+                                                              .block_cache_bytes = 4u << 20,
+                                                              .write_buffer_bytes = 4u << 20,
+                                                              .pool_threads = 1,
+                                                              .alloc = &wfl_alloc_libc},
+                                   &it.engine, &err);
+    else
+        rc = wfl_engine_open_memory(&(struct wfl_memory_config){.alloc = &wfl_alloc_libc},
+                                    &it.engine, &err);
+    if (rc != WFL_OK) give_up(err.message);
+}
+
+static json_t *do_open(json_t *in)
+{
+    close_all();
+    it.local = wfl_slice_eq(text(in, "engine"), WFL_S("local"));
+    snprintf(it.path, sizeof it.path, "%.*s", WFL_FMT(text(in, "path")));
+    open_engine();
+    open_store();
+    return answer(WFL_OK);
+}
+
+/* Local: close and open again. Memory: what a power cut leaves. */
+static json_t *do_reopen(json_t *in)
+{
+    struct wfl_engine *after = NULL;
+    wfl_error          err = {0};
+
+    (void)in;
+    if (it.local) {
+        close_all();
+        open_engine();
+    } else {
+        wfl_store_close(it.store);
+        if (wfl_memory_crash(it.engine, &after, &err) != WFL_OK) give_up(err.message);
+        wfl_engine_close(it.engine);
+        it.engine = after;
+    }
+    open_store();
+    return answer(WFL_OK);
+}
+
+/* ---- operations */
+
+static void bucket_done(struct wfl_bucket_op *op)
+{
+    (void)op;
+    wake();
+}
+static void put_done(struct wfl_put *op)
+{
+    (void)op;
+    wake();
+}
+static void delete_done(struct wfl_delete *op)
+{
+    (void)op;
+    wake();
+}
+static void get_done(struct wfl_get *op)
+{
+    (void)op;
+    wake();
+}
+static void scan_done(struct wfl_scan *op)
+{
+    (void)op;
+    wake();
+}
+
+static json_t *do_create(json_t *in)
+{
+    struct wfl_bucket_op op = {.name = text(in, "bucket"), .done = bucket_done};
+    wfl_code             rc = wfl_settings_parse(text(in, "settings"), &op.settings, &op.err);
+
+    if (rc != WFL_OK) return answer(rc);
+    wait_for(wfl_store_bucket_create(it.store, &op));
+    return answer(op.rc);
+}
+
+static json_t *do_drop(json_t *in)
+{
+    struct wfl_bucket_op op = {.name = text(in, "bucket"), .done = bucket_done};
+
+    wait_for(wfl_store_bucket_delete(it.store, &op));
+    return answer(op.rc);
+}
+
+static json_t *do_info(json_t *in)
+{
+    struct wfl_bucket_info info;
+    wfl_arena              arena;
+    wfl_error              err;
+
+    wfl_arena_init(&arena, &wfl_alloc_libc, 1u << 20);
+    wfl_code rc = wfl_store_bucket_info(it.store, text(in, "bucket"), &arena, &info, &err);
+    json_t  *out = answer(rc);
+    if (rc == WFL_OK) {
+        json_object_set_new(out, "objects", json_integer((json_int_t)info.objects));
+        json_object_set_new(out, "bytes", json_integer((json_int_t)info.bytes));
+        json_object_set_new(out, "version", json_version(&info.version));
+    }
+    wfl_arena_fini(&arena);
+    return out;
+}
+
+static bool all(void *ctx, wfl_slice name)
+{
+    (void)ctx, (void)name;
+    return true;
+}
+
+static json_t *do_list(json_t *in)
+{
+    wfl_slice *names;
+    uint32_t   count;
+    wfl_arena  arena;
+    wfl_error  err;
+
+    (void)in;
+    wfl_arena_init(&arena, &wfl_alloc_libc, 1u << 20);
+    wfl_code rc = wfl_store_bucket_list(it.store, all, NULL, &arena, &names, &count, &err);
+    json_t  *out = answer(rc), *list = json_array();
+    for (uint32_t i = 0; rc == WFL_OK && i < count; i++)
+        json_array_append_new(list, json_text(names[i]));
+    json_object_set_new(out, "buckets", list);
+    wfl_arena_fini(&arena);
+    return out;
+}
+
+static json_t *do_put(json_t *in)
+{
+    static uint8_t        content[WFL_OBJECT_BYTES_MAX];
+    struct wfl_name_value meta[PAIRS_MAX], tags[PAIRS_MAX];
+    wfl_ulid              matching[PAIRS_MAX], others[PAIRS_MAX];
+    size_t                size = (size_t)number(in, "size");
+
+    if (size > sizeof content) give_up("content too large");
+    memset(content, (int)number(in, "fill"), size);
+    struct wfl_put op = {
+        .bucket = text(in, "bucket"),
+        .key = text(in, "key"),
+        .content = wfl_slice_of(content, size),
+        .blake3 = wfl_hash_of(wfl_slice_of(content, size)),
+        .content_type = WFL_S("text/plain"),
+        .meta = meta,
+        .meta_count = pairs(in, "meta", meta),
+        .tags = tags,
+        .tag_count = pairs(in, "tags", tags),
+        .match = condition(in, "match", WFL_COND_EXISTS, WFL_COND_ANY_OF, matching),
+        .none_match = condition(in, "none_match", WFL_COND_ABSENT, WFL_COND_NONE_OF, others),
+        .durability = flag(in, "buffered") ? WFL_BUFFERED : WFL_DURABLE,
+        .done = put_done};
+    wait_for(wfl_store_put(it.store, &op));
+    json_t *out = answer(op.rc);
+    json_object_set_new(out, "version", json_version(&op.version));
+    json_object_set_new(out, "created", json_boolean(op.created));
+    wfl_put_fini(&op);
+    return out;
+}
+
+static json_t *do_delete(json_t *in)
+{
+    wfl_ulid          matching[PAIRS_MAX], others[PAIRS_MAX];
+    struct wfl_delete op = {
+        .bucket = text(in, "bucket"),
+        .key = text(in, "key"),
+        .match = condition(in, "match", WFL_COND_EXISTS, WFL_COND_ANY_OF, matching),
+        .none_match = condition(in, "none_match", WFL_COND_ABSENT, WFL_COND_NONE_OF, others),
+        .durability = flag(in, "buffered") ? WFL_BUFFERED : WFL_DURABLE,
+        .done = delete_done};
+
+    wait_for(wfl_store_delete(it.store, &op));
+    json_t *out = answer(op.rc);
+    json_object_set_new(out, "version", json_version(&op.version));
+    return out;
+}
+
+static json_t *do_get(json_t *in)
+{
+    struct wfl_get op = {.bucket = text(in, "bucket"),
+                         .key = text(in, "key"),
+                         .head_only = flag(in, "head"),
+                         .done = get_done};
+
+    wait_for(wfl_store_get(it.store, &op));
+    json_t *out = answer(op.rc);
+    if (op.rc == WFL_OK) {
+        add_object(out, &op.object);
+        add_content(out, op.content, &op.object.blake3);
+    }
+    wfl_get_fini(&op);
+    return out;
+}
+
+static json_t *do_scan(json_t *in)
+{
+    struct wfl_scan op = {.bucket = text(in, "bucket"),
+                          .prefix = text(in, "prefix"),
+                          .after = text(in, "after"),
+                          .end = text(in, "end"),
+                          .limit = (uint32_t)number(in, "limit"),
+                          .delimiter = text(in, "delimiter"),
+                          .reverse = flag(in, "reverse"),
+                          .with_meta = flag(in, "with_meta"),
+                          .with_tags = flag(in, "with_tags"),
+                          .with_value = flag(in, "with_value"),
+                          .cursor = text(in, "cursor"),
+                          .done = scan_done};
+
+    wait_for(wfl_store_scan(it.store, &op));
+    json_t *out = answer(op.rc), *items = json_array(), *prefixes = json_array();
+    for (uint32_t i = 0; i < op.item_count; i++) {
+        json_t *item = json_object();
+        json_object_set_new(item, "key", json_text(op.items[i].key));
+        add_object(item, &op.items[i].object);
+        if (op.items[i].has_value) add_content(item, op.items[i].value, &op.items[i].object.blake3);
+        json_array_append_new(items, item);
+    }
+    for (uint32_t i = 0; i < op.prefix_count; i++)
+        json_array_append_new(prefixes, json_text(op.prefixes[i]));
+    json_object_set_new(out, "items", items);
+    json_object_set_new(out, "prefixes", prefixes);
+    json_object_set_new(out, "at", json_version(&op.at));
+    if (op.next.len > 0) json_object_set_new(out, "next", json_text(op.next));
+    wfl_scan_fini(&op);
+    return out;
+}
+
+static const struct {
+    const char *name;
+    json_t *(*run)(json_t *in);
+} operations[] = {
+    {"open", do_open}, {"reopen", do_reopen}, {"create", do_create}, {"drop", do_drop},
+    {"info", do_info}, {"list", do_list},     {"put", do_put},       {"delete", do_delete},
+    {"get", do_get},   {"scan", do_scan},
+};
+
+static json_t *run(json_t *in)
+{
+    wfl_slice name = text(in, "do");
+
+    for (size_t i = 0; i < WFL_COUNT(operations); i++) {
+        if (!wfl_slice_eq(name, wfl_slice_str(operations[i].name))) continue;
+        if (it.store == NULL && operations[i].run != do_open) give_up("nothing is open");
+        return operations[i].run(in);
+    }
+    give_up("unknown operation");
+}
+
+int main(void)
+{
+    char   *line = NULL;
+    size_t  cap = 0;
+    ssize_t len;
+
+    while ((len = getline(&line, &cap, stdin)) > 0) {
+        json_error_t wrong;
+        json_t      *in = json_loadb(line, (size_t)len, 0, &wrong);
+        if (in == NULL) give_up(wrong.text);
+        json_t *out = run(in);
+        if (out == NULL || json_dumpf(out, stdout, JSON_COMPACT) != 0) give_up("no answer");
+        putchar('\n');
+        fflush(stdout);
+        json_decref(out);
+        json_decref(in);
+    }
+    free(line);
+    close_all();
+    return 0;
+}
