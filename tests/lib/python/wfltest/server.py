@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real server in a folder of its own, on ports that the system picks."""
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+
+from .keys import Key
+
+
+def binary(name):
+    return os.path.join(os.environ["WFL_BUILD_ROOT"], name)
+
+
+def source_root():
+    return os.environ["WFL_SOURCE_ROOT"]
+
+
+class Server:
+    """`start` waits for the ready line; what the server logs is kept in `log` as it comes."""
+
+    def __init__(self, folder=None, root=None, **settings):
+        self.folder = folder or tempfile.mkdtemp(prefix="wfl-server-")
+        self.own_folder = folder is None
+        self.root = root or Key()
+        self.settings = settings
+        self.process = None
+        self.log = []
+        with open(os.path.join(self.folder, "root.jwk"), "w") as out:
+            json.dump(self.root.jwk, out)
+
+    def command(self):
+        args = [binary("wfldb-server"), "--data", os.path.join(self.folder, "data"),
+                "--root", os.path.join(self.folder, "root.jwk"),
+                "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
+        for name, value in self.settings.items():
+            args += ["--set", f"{name}={value}"]
+        return args
+
+    def start(self, timeout=60):
+        self.process = subprocess.Popen(self.command(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        while True:
+            if not select.select([self.process.stderr], [], [], timeout)[0]:
+                self.kill()
+                raise AssertionError(f"the server is not ready after {timeout} s: {self.log}")
+            line = self.process.stderr.readline()
+            if not line:
+                raise AssertionError(f"the server ended with {self.process.wait()}: {self.log}")
+            self.log.append(line.decode())
+            entry = self._entry(self.log[-1])
+            if entry.get("event") == "ready":
+                break
+        self.ready = entry
+        self.address, self.ops = entry["listen"][0], entry["ops_listen"]
+        self.reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
+        self.reader.start()
+        return self
+
+    @staticmethod
+    def _entry(line):
+        try:
+            return json.loads(line)
+        except ValueError:
+            return {}
+
+    def _read(self, stream):
+        for line in stream:
+            self.log.append(line.decode("utf-8", "replace"))
+
+    def entries(self):
+        return [self._entry(line) for line in self.log]
+
+    def _ended(self):
+        status = self.process.wait(timeout=30)
+        self.reader.join(timeout=30)
+        self.process.stderr.close()
+        self.process = None
+        return status
+
+    def kill(self):
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            if hasattr(self, "reader"):
+                self._ended()
+            else:
+                self.process.wait()
+
+    def stop(self):
+        """SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self._ended()
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *_):
+        alive = self.process is not None and self.process.poll() is None
+        status = self.stop() if alive else (self.process.returncode if self.process is not None else 0)
+        if self.own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if kind is None:
+            assert status == 0, f"the server ended with {status}: {''.join(self.log[-40:])}"
