@@ -11,7 +11,8 @@
 
 static wfl_slice input(const struct conn *c)
 {
-    return wfl_slice_of(c->in + c->in_at, c->in == NULL ? 0 : c->in_len - c->in_at);
+    if (c->in == NULL) return (wfl_slice){0}; /* NULL + 0 is undefined in C17 */
+    return wfl_slice_of(c->in + c->in_at, c->in_len - c->in_at);
 }
 
 static int64_t ms(uint32_t n)
