@@ -191,9 +191,10 @@ def row(what, rounds, peer):
 
 
 def report(results, bench):
-    print(f"\n{OBJECT_BYTES} bytes an object, {bench.rounds} rounds of {bench.seconds} s each, medians; one client for all:")
-    print("one thread, closed loop. wflDB's requests are signed before the clock runs, for signing is the client's")
-    print("cost and its two cores are the server's too. Access logs off; reactors and nginx workers:", bench.reactors)
+    print(f"""
+{OBJECT_BYTES} bytes an object, {bench.rounds} rounds of {bench.seconds} s each, medians. One client for all: one
+thread, closed loop, on the same cores as the servers. wflDB's requests are signed before the clock runs.
+Access logs off; {bench.reactors} reactors, {bench.reactors} nginx workers.""")
     print(f"\n  {'':<32}{'rate':>9}       {'p50':>7}{'p95':>9}{'p99':>9}{'max':>9} ms  rate, all rounds")
     ratios = {}
     for name, op, peer, _ in PAIRS:
