@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """GET and PUT of 4 KiB beside nginx and Redis: same machine, same disk, same minute, same client.
 
@@ -27,6 +27,8 @@ OBJECT_BYTES = 4096
 GET_KEYS = 1000
 PUT_KEYS = 100_000
 START_SECONDS_MAX = 20
+LOAD_SECONDS_MAX = 60
+RUN_SECONDS_MAX = 175
 TARGET = 0.4  # PUT with 64 connections beside Redis' SET
 
 # name of a pair: ours, the peer's, connections
@@ -149,7 +151,7 @@ class Bench:
                    "--keys", str(keys), "--bytes", str(OBJECT_BYTES), "--seed", str(self.seed), *more]
         if peer == "wfldb":
             command += ["--credential", self.credential]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS_MAX)
         if done.returncode != 0:
             fail(f"{peer} {op} with {connections}: {done.stderr.strip()}")
         return json.loads(done.stdout)
@@ -225,7 +227,10 @@ def parse(argv):
 
 def main(argv):
     arguments = parse(argv)
+    # Both unwind the stack below, which ends what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGALRM, lambda *_: fail(f"not done after {RUN_SECONDS_MAX} s"))
+    signal.alarm(RUN_SECONDS_MAX)
     bench = Bench(arguments)
     settings = {"access_log": 0, **dict(s.split("=", 1) for s in arguments.set)}
     with contextlib.ExitStack() as stack:
@@ -237,6 +242,7 @@ def main(argv):
             stack, bench.build, folder, bench.reactors, settings)
         bench.fill()
         results = bench.run()
+    signal.alarm(0)
     if arguments.json:
         with open(arguments.json, "w") as out:
             json.dump(results, out, indent=1)
