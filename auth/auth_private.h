@@ -24,6 +24,20 @@ void auth_sha256(wfl_slice bytes, uint8_t out[32]);
  * above. */
 bool auth_jwk_public(const json_t *jwk, wfl_public_key *out, const char **why);
 
+/* ---- canonical requests, in the two steps between which a request is judged (canonical.c) */
+
+struct signed_headers { /* sorted, none twice; in an arena */
+    const struct wfl_auth_header **list;
+    size_t                         count;
+};
+/* DUPLICATE_HEADER, HEADER_TOO_LARGE, NOMEM. */
+WFL_MUST_USE wfl_code canonical_sort_headers(const struct wfl_auth_request *r, wfl_arena *arena,
+                                             struct signed_headers *out, wfl_error *err);
+WFL_MUST_USE wfl_code canonical_write_text(const struct wfl_auth_request *r,
+                                           const struct signed_headers   *headers,
+                                           const char *credential_sha256_hex, wfl_arena *arena,
+                                           wfl_buf *out, wfl_error *err);
+
 /* The owning shape of a packet; struct wfl_packet is its first member. */
 struct packet_owner {
     struct wfl_packet       packet;

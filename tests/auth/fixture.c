@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define TEXT_MAX 20000
-#define TEXTS    8
+#define TEXTS    32
 
 static void *resize(void *ctx, void *old, size_t n)
 {

@@ -34,7 +34,7 @@ int fixture_teardown(void **state); /* checks that nothing leaked */
 struct wfl_key_pair key_of(uint8_t seed);
 
 /* One link: `header` and `payload` are JSON texts, signed by `signer`. With `parent` it is put
- * behind that. In static memory, good for eight calls. */
+ * behind that. In static memory, good for some calls. */
 const char *link_of(const char *parent, const struct wfl_key_pair *signer, const char *header,
                     const char *payload);
 /* A good header and payload; `grants` and `more` are JSON: "[...]" and ",\"name\":value" of wfl. */
