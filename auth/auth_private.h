@@ -15,6 +15,8 @@
 /* Strict JSON: one object, valid UTF-8, no member name twice anywhere, no NUL, nothing behind it,
  * at most AUTH_JSON_DEPTH_MAX deep. NULL with a reason in `why` (a literal of ours). */
 json_t *auth_json_load(wfl_slice text, const char **why);
+/* Once a process, before jansson is used. */
+void auth_json_init(void);
 /* The string member's bytes; empty with false where it is absent or no string. */
 bool auth_json_string(const json_t *object, const char *name, wfl_slice *out);
 

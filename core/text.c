@@ -163,7 +163,7 @@ void wfl_percent_encode(wfl_slice bytes, wfl_buf *out)
     uint8_t          *at;
     size_t            n = 0;
 
-    if (bytes.len == 0) return;
+    if (bytes.len == 0 || out->failed) return;
     at = bytes.len > SIZE_MAX / 3 ? NULL : wfl_buf_reserve(out, bytes.len * 3);
     if (at == NULL) { /* the worst case has no room, the real one may have */
         for (size_t i = 0; i < bytes.len; i++)
