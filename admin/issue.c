@@ -5,10 +5,6 @@
  * by the server's own rules before anything is written. */
 #include "admin/admin.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
-
 #define LIST_MAX            64
 #define TTL_DEFAULT_SECONDS (30 * 86400)
 
@@ -123,14 +119,20 @@ static int fill_issue(const struct issue_args *a, struct wfl_grant *grants, stru
     return CLI_DONE;
 }
 
+/* Never in place of another file: that could be the key which a typing mistake names. */
 static int write_plain(const char *path, wfl_slice text)
 {
-    int     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    ssize_t n = fd < 0 ? -1 : write(fd, text.data, text.len);
-    bool    ok = n == (ssize_t)text.len && write(fd, "\n", 1) == 1;
+    wfl_buf   line;
+    wfl_error err = {.code = WFL_OK};
+    wfl_code  rc;
 
-    if (fd >= 0) ok = close(fd) == 0 && ok;
-    return ok ? CLI_DONE : cli_fail(CLI_FAILED, "%s: %s", path, strerror(errno));
+    wfl_buf_init(&line, &wfl_alloc_libc, WFL_PACKET_BYTES_MAX + 1);
+    wfl_buf_add(&line, text);
+    wfl_buf_add_u8(&line, '\n');
+    rc = wfl_buf_ok(&line) ? wfl_key_write_file(path, wfl_buf_slice(&line), &err)
+                           : wfl_fail(&err, WFL_NOMEM, "out of memory");
+    wfl_buf_fini(&line);
+    return rc == WFL_OK ? CLI_DONE : cli_fail(CLI_FAILED, "%s", err.message);
 }
 
 /* Key and packet in one file, for a client to use as it is. */
