@@ -168,8 +168,7 @@ void wfl_percent_encode(wfl_slice bytes, wfl_buf *out)
     if (at == NULL) { /* the worst case has no room, the real one may have */
         for (size_t i = 0; i < bytes.len; i++)
             n += is_unreserved(bytes.data[i]) ? 1 : 3;
-        if (n > out->max || out->len > out->max - n) return;
-        out->failed = false;
+        out->failed = false; /* it was not before: see above */
         at = wfl_buf_reserve(out, n);
         if (at == NULL) return;
         n = 0;
