@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HEADER_BYTES  250 /* about an object's record */
@@ -27,6 +28,27 @@ struct fleet {
     pthread_mutex_t    lock;
     pthread_cond_t     wake;
 };
+
+struct outcome {
+    double per_second;
+    double cpu_us; /* of one, all threads */
+};
+
+static int64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static struct outcome outcome_of(uint64_t count, int64_t began_ns, int64_t cpu_began_ns)
+{
+    int64_t took_ns = wfl_clock_mono_ns(&wfl_clock_system) - began_ns;
+
+    return (struct outcome){.per_second = (double)count * 1e9 / (double)took_ns,
+                            .cpu_us = (double)(cpu_ns() - cpu_began_ns) / 1000 / (double)count};
+}
 
 static void write_key(uint64_t n, uint8_t out[20])
 {
@@ -75,9 +97,9 @@ static void done(struct wfl_commit *c)
     pthread_mutex_unlock(&f->lock);
 }
 
-static double run_engine(struct fleet *f, uint32_t in_flight)
+static struct outcome run_engine(struct fleet *f, uint32_t in_flight)
 {
-    int64_t began = wfl_clock_mono_ns(&wfl_clock_system);
+    int64_t began = wfl_clock_mono_ns(&wfl_clock_system), cpu = cpu_ns();
 
     f->committed = 0;
     f->under_way = in_flight;
@@ -94,14 +116,14 @@ static double run_engine(struct fleet *f, uint32_t in_flight)
     while (f->under_way > 0)
         pthread_cond_wait(&f->wake, &f->lock);
     pthread_mutex_unlock(&f->lock);
-    return (double)f->committed * 1e9 / (double)(wfl_clock_mono_ns(&wfl_clock_system) - began);
+    return outcome_of(f->committed, began, cpu);
 }
 
-static double run_raw(struct fleet *f, uint32_t in_batch)
+static struct outcome run_raw(struct fleet *f, uint32_t in_batch)
 {
     struct local         *l = (struct local *)(void *)f->engine;
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-    int64_t               began = wfl_clock_mono_ns(&wfl_clock_system), now = began;
+    int64_t               began = wfl_clock_mono_ns(&wfl_clock_system), now = began, cpu = cpu_ns();
     uint64_t              count = 0;
     const char           *content = (const char *)f->content;
 
@@ -124,12 +146,12 @@ static double run_raw(struct fleet *f, uint32_t in_batch)
         now = wfl_clock_mono_ns(&wfl_clock_system);
     }
     rocksdb_writebatch_destroy(batch);
-    return (double)count * 1e9 / (double)(now - began);
+    return outcome_of(count, began, cpu);
 }
 
-static double run_disk(struct fleet *f, int fd, uint32_t in_batch)
+static struct outcome run_disk(struct fleet *f, int fd, uint32_t in_batch)
 {
-    int64_t  began = wfl_clock_mono_ns(&wfl_clock_system), now = began;
+    int64_t  began = wfl_clock_mono_ns(&wfl_clock_system), now = began, cpu = cpu_ns();
     uint64_t count = 0;
 
     while (now < began + ROUND_NS) {
@@ -140,24 +162,41 @@ static double run_disk(struct fleet *f, int fd, uint32_t in_batch)
         count += in_batch;
         now = wfl_clock_mono_ns(&wfl_clock_system);
     }
-    return (double)count * 1e9 / (double)(now - began);
+    return outcome_of(count, began, cpu);
+}
+
+enum { ENGINE, RAW, DISK, KINDS };
+
+static void say(const char *what, const struct outcome *rounds)
+{
+    double per_second[MICRO_ROUNDS], cpu_us[MICRO_ROUNDS];
+
+    for (int i = 0; i < MICRO_ROUNDS; i++) {
+        per_second[i] = rounds[i].per_second;
+        cpu_us[i] = rounds[i].cpu_us;
+    }
+    printf("  %-40s %8.0f /s   %6.1f us of CPU each\n", what,
+           micro_median(per_second, MICRO_ROUNDS), micro_median(cpu_us, MICRO_ROUNDS));
 }
 
 static void compare(struct fleet *f, int fd, uint32_t n)
 {
-    double engine[MICRO_ROUNDS], raw[MICRO_ROUNDS], disk[MICRO_ROUNDS], ratio[MICRO_ROUNDS];
+    struct outcome got[KINDS][MICRO_ROUNDS];
+    double         ratio[MICRO_ROUNDS];
 
     for (int i = 0; i < MICRO_ROUNDS; i++) {
-        disk[i] = run_disk(f, fd, n);
-        if (i % 2 == 0) engine[i] = run_engine(f, n);
-        raw[i] = run_raw(f, n);
-        if (i % 2 != 0) engine[i] = run_engine(f, n);
-        ratio[i] = engine[i] / raw[i];
+        got[DISK][i] = run_disk(f, fd, n);
+        if (i % 2 == 0) got[ENGINE][i] = run_engine(f, n);
+        got[RAW][i] = run_raw(f, n);
+        if (i % 2 != 0) got[ENGINE][i] = run_engine(f, n);
+        ratio[i] = got[ENGINE][i].per_second / got[RAW][i].per_second;
     }
-    printf("durable commits of 4 KiB, %2u in flight: engine %7.0f /s, RocksDB with %2u a batch "
-           "%7.0f /s, ratio %.2f; disk alone %.0f /s\n",
-           n, micro_median(engine, MICRO_ROUNDS), n, micro_median(raw, MICRO_ROUNDS),
-           micro_median(ratio, MICRO_ROUNDS), micro_median(disk, MICRO_ROUNDS));
+    printf("durable commits of 4 KiB, %" PRIu32 " in flight or in a batch\n", n);
+    say("engine", got[ENGINE]);
+    say("RocksDB", got[RAW]);
+    say("write and fdatasync alone", got[DISK]);
+    printf("  %-40s %8.2f\n", "engine / RocksDB, median of rounds",
+           micro_median(ratio, MICRO_ROUNDS));
 }
 
 void micro_engine(const char *folder)
