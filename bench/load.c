@@ -215,9 +215,10 @@ static void report(struct load *l)
     if (l->latencies == 0) die("the requests were used up before the warm-up had ended");
     qsort(l->latency_ns, l->latencies, sizeof *l->latency_ns, by_value);
     printf("{\"requests\":%" PRIu32 ",\"seconds\":%.4f,\"per_second\":%.1f,\"p50_us\":%.1f,"
-           "\"p95_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"made_us\":%.2f}\n",
+           "\"p95_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"made_us\":%.2f,\"sent\":%" PRIu32
+           "}\n",
            l->latencies, took, l->latencies / took, quantile_us(l, 0.50), quantile_us(l, 0.95),
-           quantile_us(l, 0.99), quantile_us(l, 1.0), l->requests.sign_us);
+           quantile_us(l, 0.99), quantile_us(l, 1.0), l->requests.sign_us, l->next);
 }
 
 /* ---- beginning */

@@ -61,6 +61,17 @@ def stop(process):
             process.wait()
 
 
+def processor_ns(pid):
+    """What the process, its threads and its children have used."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat") as stat:
+            total += int(stat.read().split()[0])
+        with open(f"/proc/{pid}/task/{task}/children") as children:
+            total += sum(processor_ns(child) for child in children.read().split())
+    return total
+
+
 def start(stack, command, port, log):
     """Run it and wait until it takes connections."""
     with open(log, "wb") as out:
@@ -102,18 +113,18 @@ def start_nginx(stack, folder, reactors):
     user = "user root;" if os.geteuid() == 0 else ""
     with open(f"{folder}/nginx.conf", "w") as conf:
         conf.write(NGINX.format(user=user, workers=reactors, folder=folder, port=port))
-    start(stack, ["nginx", "-p", folder, "-e", f"{folder}/nginx.start.log", "-c", f"{folder}/nginx.conf"], port,
-          f"{folder}/nginx.log")
-    return f"127.0.0.1:{port}"
+    master = start(stack, ["nginx", "-p", folder, "-e", f"{folder}/nginx.start.log", "-c", f"{folder}/nginx.conf"],
+                   port, f"{folder}/nginx.log")
+    return f"127.0.0.1:{port}", master.pid
 
 
 def start_redis(stack, folder):
     os.makedirs(f"{folder}/redis")
     port = free_port()
-    start(stack, ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", f"{folder}/redis",
-                  "--appendonly", "yes", "--appendfsync", "always", "--save", "",
-                  "--auto-aof-rewrite-percentage", "0", "--daemonize", "no"], port, f"{folder}/redis.log")
-    return f"127.0.0.1:{port}"
+    process = start(stack, ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", f"{folder}/redis",
+                            "--appendonly", "yes", "--appendfsync", "always", "--save", "",
+                            "--auto-aof-rewrite-percentage", "0", "--daemonize", "no"], port, f"{folder}/redis.log")
+    return f"127.0.0.1:{port}", process.pid
 
 
 def start_wfldb(stack, build, folder, reactors, settings):
@@ -131,7 +142,7 @@ def start_wfldb(stack, build, folder, reactors, settings):
         out.write(key.file(packet))
     with Client(server, key=key, packet=packet) as client:
         client.expect(201, "PUT", "/v1/bench")
-    return server.address, credential
+    return server.address, server.process.pid, credential
 
 
 class Bench:
@@ -139,7 +150,7 @@ class Bench:
         self.build = os.path.abspath(arguments.build)
         self.seconds, self.rounds = arguments.seconds, arguments.rounds
         self.reactors = arguments.reactors
-        self.addresses, self.credential = {}, None
+        self.addresses, self.pids, self.credential = {}, {}, None
         self.rate = {}  # last seen, per peer, operation and connections: how many requests to prepare
         self.seed = 1
 
@@ -163,7 +174,9 @@ class Bench:
         if case not in self.rate:
             self.rate[case] = self.load(peer, op, connections, 0.3, 0, 8000, keys)["per_second"]
         requests = int(self.rate[case] * (self.seconds + warm) * 1.4) + 2000
+        before = processor_ns(self.pids[peer])
         got = self.load(peer, op, connections, self.seconds, warm, requests, keys)
+        got["processor_us"] = (processor_ns(self.pids[peer]) - before) / 1000 / got["sent"]
         self.rate[case] = got["per_second"]
         return got
 
@@ -188,16 +201,20 @@ def median(rounds, peer, figure):
 def row(what, rounds, peer):
     us = [median(rounds, peer, f"{q}_us") for q in ("p50", "p95", "p99", "max")]
     spread = [r[peer]["per_second"] for r in rounds]
-    return (f"  {what:<32}{median(rounds, peer, 'per_second'):>9.0f} /s  "
-            + "".join(f"{u / 1000:>9.3f}" for u in us) + f"   {min(spread):.0f}..{max(spread):.0f}")
+    return (f"  {what:<30}{median(rounds, peer, 'per_second'):>8.0f} /s "
+            + "".join(f"{u / 1000:>9.3f}" for u in us) + f"{median(rounds, peer, 'processor_us'):>9.0f}"
+            + f"   {min(spread):.0f}..{max(spread):.0f}")
 
 
-def report(results, bench):
+def report(results, bench, load):
     print(f"""
-{OBJECT_BYTES} bytes an object, {bench.rounds} rounds of {bench.seconds} s each, medians. One client for all: one
-thread, closed loop, on the same cores as the servers. wflDB's requests are signed before the clock runs.
-Access logs off; {bench.reactors} reactors, {bench.reactors} nginx workers.""")
-    print(f"\n  {'':<32}{'rate':>9}       {'p50':>7}{'p95':>9}{'p99':>9}{'max':>9} ms  rate, all rounds")
+{OBJECT_BYTES} bytes an object, {bench.rounds} rounds of {bench.seconds} s each, medians. Access logs off;
+{bench.reactors} reactors, {bench.reactors} nginx workers. One client for all: one thread, closed loop, on the same cores as the
+servers. wflDB's requests are signed before the clock runs. processor: microseconds that the server's process
+and its children used for each request. Load of the machine before and after: {load[0]:.1f}, {load[1]:.1f} on
+{os.cpu_count()} cores; above their number the ratios are those of a busy machine.""")
+    print(f"\n  {'':<30}{'rate':>8}    {'p50 ms':>9}{'p95':>9}{'p99':>9}{'max':>9}{'processor':>10}"
+          "  rates of all rounds")
     ratios = {}
     for name, op, peer, _ in PAIRS:
         rounds = results[name]
@@ -206,7 +223,7 @@ Access logs off; {bench.reactors} reactors, {bench.reactors} nginx workers.""")
         print(f"{name}")
         print(row(f"wflDB{', durable' if op == 'put' else ''}", rounds, "wfldb"))
         print(row(PEERS[peer], rounds, peer))
-        print(f"  {'ratio':<32}{ratios[name]:>9.2f}       ({min(each):.2f}..{max(each):.2f})")
+        print(f"  {'ratio':<30}{ratios[name]:>8.2f}    ({min(each):.2f}..{max(each):.2f})")
     return ratios
 
 
@@ -236,17 +253,19 @@ def main(argv):
     with contextlib.ExitStack() as stack:
         folder = tempfile.mkdtemp(prefix="run-", dir=f"{bench.build}/bench")
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        bench.addresses["nginx"] = start_nginx(stack, folder, bench.reactors)
-        bench.addresses["redis"] = start_redis(stack, folder)
-        bench.addresses["wfldb"], bench.credential = start_wfldb(
+        bench.addresses["nginx"], bench.pids["nginx"] = start_nginx(stack, folder, bench.reactors)
+        bench.addresses["redis"], bench.pids["redis"] = start_redis(stack, folder)
+        bench.addresses["wfldb"], bench.pids["wfldb"], bench.credential = start_wfldb(
             stack, bench.build, folder, bench.reactors, settings)
         bench.fill()
+        load = [os.getloadavg()[0]]
         results = bench.run()
+        load.append(os.getloadavg()[0])
     signal.alarm(0)
     if arguments.json:
         with open(arguments.json, "w") as out:
             json.dump(results, out, indent=1)
-    ratios = report(results, bench)
+    ratios = report(results, bench, load)
     name = "PUT, 64 connections"
     print(f"\ntarget: {name} at least {TARGET} x Redis: "
           f"{'reached' if ratios[name] >= TARGET else 'MISSED'} ({ratios[name]:.2f})")
