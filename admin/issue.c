@@ -135,31 +135,6 @@ static int write_plain(const char *path, wfl_slice text)
     return rc == WFL_OK ? CLI_DONE : cli_fail(CLI_FAILED, "%s", err.message);
 }
 
-/* Key and packet in one file, for a client to use as it is. */
-static int write_credential(const struct issue_args *a, wfl_slice packet)
-{
-    struct wfl_secret   key_text = {0}, text = {0};
-    struct wfl_key_pair holder = {0};
-    wfl_arena           arena;
-    wfl_error           err = {0};
-    wfl_code            rc;
-
-    wfl_arena_init(&arena, &wfl_alloc_libc, 128u << 10);
-    rc = wfl_key_read_file(a->to, true, &key_text, &err);
-    if (rc == WFL_OK) {
-        rc = wfl_key_parse_private(wfl_slice_of(key_text.data, key_text.len), &arena, &holder, NULL,
-                                   NULL, &err);
-    }
-    if (rc == WFL_OK)
-        rc = wfl_key_write_private(&holder, packet, wfl_slice_str(a->endpoint), &text, &err);
-    if (rc == WFL_OK) rc = wfl_key_write_file(a->out, wfl_slice_of(text.data, text.len), &err);
-    wfl_secret_free(&key_text);
-    wfl_secret_free(&text);
-    wfl_key_pair_free(&holder);
-    wfl_arena_fini(&arena);
-    return rc == WFL_OK ? CLI_DONE : cli_fail(CLI_FAILED, "credential: %s", err.message);
-}
-
 static void print_issued(const struct wfl_issue *issue, wfl_slice packet, const char *out)
 {
     char     jti[WFL_ULID_TEXT_LEN + 1];
@@ -192,7 +167,7 @@ static int deliver(const struct issue_args *a, const struct wfl_issue *issue, wf
     int status = CLI_DONE;
 
     if (a->credential > 0) {
-        status = write_credential(a, packet);
+        status = admin_write_credential(a->to, packet, a->endpoint, a->out);
     } else if (a->out != NULL) {
         status = write_plain(a->out, packet);
     }

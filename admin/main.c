@@ -21,6 +21,8 @@ static const char help_text[] =
     "instead;\n"
     "                                JWK-FILE must then hold the private key\n"
     "        --endpoint URL          with --credential: the server that it is for\n"
+    "  credential KEY-FILE PACKET-FILE --out FILE [--endpoint URL]\n"
+    "                                a credential file of a key and the packet issued to it\n"
     "  inspect PACKET-FILE [--root FILE]...\n"
     "                                its links, grants and times, in words; whether a root trusts "
     "it\n"
@@ -38,6 +40,7 @@ int main(int argc, char **argv)
     } commands[] = {{"keygen", admin_keygen},
                     {"public", admin_public},
                     {"issue", admin_issue},
+                    {"credential", admin_credential},
                     {"inspect", admin_inspect}};
     wfl_error err = {0};
 
@@ -56,7 +59,8 @@ int main(int argc, char **argv)
         }
     }
     if (argc < 2)
-        return cli_fail(CLI_USAGE, "name a command: keygen, public, issue or inspect; see --help");
+        return cli_fail(CLI_USAGE,
+                        "name a command: keygen, public, issue, credential or inspect; see --help");
     for (size_t i = 0; i < WFL_COUNT(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
             return cli_finish(commands[i].run(argc - 2, argv + 2));

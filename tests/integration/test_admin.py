@@ -62,7 +62,8 @@ def test_help_and_version(admin):
     ([], "name a command"), (["fly"], "'fly' is no command"), (["keygen", "x"], "--out FILE"), (["keygen", "--fly"], "--fly is no option"),
     (["public"], "one key file"), (["public", "a", "b"], "one key file"), (["inspect"], "one packet file"), (["issue"], "--key FILE"),
     (["issue", "--key", "key.json"], "--to JWK-FILE"), (["issue", "--key", "key.json", "--to", "to.json"], "--grant"),
-    (["issue", "--key", "a", "--key", "b"], "--key is given twice"), (["issue", "word"], "'word' is not expected"),
+    (["issue", "--key", "a", "--key", "b"], "--key is given twice"), (["issue", "word"], "'word' is not expected"), (["credential", "a", "b"], "--out FILE"),
+    (["credential", "a", "--out", "b"], "KEY-FILE PACKET-FILE"),
 ])
 def test_used_wrongly_is_2_and_says_how_it_is_done(admin, words, says):
     assert says in admin.run(*words, status=2)
@@ -196,6 +197,31 @@ def test_a_credential_is_key_and_packet_in_one(admin, server):
     admin.file("public.json", json.dumps(holder.jwk))
     said = admin.run("issue", "--key", "root.json", "--to", "public.json", "--grant", "*=get", "--credential", "--out", "no.json", status=1)
     assert "credential" in said and not (admin.folder / "no.json").exists()
+
+
+def test_a_guest_joins_its_key_and_the_packet(admin, server):
+    """The key was never in the issuer's hands; `credential` puts both into the file that clients use."""
+    admin.file("root.json", server.root.file())
+    guest = admin.key("guest.json")
+    admin.file("guest.pub.json", admin.run("public", "guest.json"))
+    admin.run("issue", "--key", "root.json", "--to", "guest.pub.json", "--grant", "guests=manage,put", "--out", "guest.packet")
+    words = ["credential", "guest.json", "guest.packet", "--out", "credential.json"]
+    assert admin.run(*words, "--endpoint", f"http://{server.address}") == ""
+    assert mode(admin.folder / "credential.json") == 0o600
+    client = Program("wfldb", admin.folder)
+    client.run("--credential", "credential.json", "mb", "guests")
+    assert json.loads((admin.folder / "credential.json").read_text())["kid"] == guest.thumb
+
+    assert "exists" in admin.run(*words, status=1)
+    admin.key("other.json")
+    assert "another key" in admin.run("credential", "other.json", "guest.packet", "--out", "no.json", status=1)
+    assert "none" in admin.run("credential", "none", "guest.packet", "--out", "no.json", status=4)
+    assert "none" in admin.run("credential", "guest.json", "none", "--out", "no.json", status=4)
+    admin.file("bad", "a.b.c")
+    assert "credential" in admin.run("credential", "guest.json", "bad", "--out", "no.json", status=1)
+    (admin.folder / "guest.json").chmod(0o644)
+    assert "chmod 600" in admin.run("credential", "guest.json", "guest.packet", "--out", "no.json", status=1)
+    assert not (admin.folder / "no.json").exists()
 
 
 def test_a_holder_hands_on_less_and_the_server_agrees(admin, server):
