@@ -26,7 +26,7 @@ wfl_code wfl_engine_get(struct wfl_engine *e, struct wfl_engine_get *get)
     return e->ops->get(e, get);
 }
 
-wfl_code wfl_engine_range(struct wfl_engine *e, struct wfl_engine_range *range)
+static void begin_range(struct wfl_engine *e, struct wfl_engine_range *range)
 {
     range->rc = WFL_PENDING;
     range->pairs = NULL;
@@ -34,7 +34,18 @@ wfl_code wfl_engine_range(struct wfl_engine *e, struct wfl_engine_range *range)
     range->more = false;
     range->own.engine = e;
     range->own.memory = NULL;
+}
+
+wfl_code wfl_engine_range(struct wfl_engine *e, struct wfl_engine_range *range)
+{
+    begin_range(e, range);
     return e->ops->range(e, range);
+}
+
+wfl_code wfl_engine_range_now(struct wfl_engine *e, struct wfl_engine_range *range)
+{
+    begin_range(e, range);
+    return e->ops->range_now(e, range);
 }
 
 wfl_code wfl_engine_work(struct wfl_engine *e, struct wfl_engine_work *work)

@@ -115,6 +115,8 @@ struct wfl_engine_range {
 /* Any thread. One consistent view per page. Cost: one seek and one step a pair. Always WFL_PENDING
  * in local (an iterator may touch the disk); memory/ may answer at once. */
 WFL_MUST_USE wfl_code wfl_engine_range(struct wfl_engine *e, struct wfl_engine_range *range);
+/* The same, for threads that may block: never PENDING, `done` is not called. */
+WFL_MUST_USE wfl_code wfl_engine_range_now(struct wfl_engine *e, struct wfl_engine_range *range);
 void                  wfl_engine_range_free(struct wfl_engine_range *range); /* accepts zero */
 
 /* A bounded piece of other work (hashing a large body) on the same fair pool. */

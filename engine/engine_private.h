@@ -10,6 +10,7 @@
 struct wfl_engine_ops {
     wfl_code (*get)(struct wfl_engine *e, struct wfl_engine_get *get);
     wfl_code (*range)(struct wfl_engine *e, struct wfl_engine_range *range);
+    wfl_code (*range_now)(struct wfl_engine *e, struct wfl_engine_range *range);
     wfl_code (*work)(struct wfl_engine *e, struct wfl_engine_work *work);
     wfl_code (*read)(struct wfl_engine *e, enum wfl_space space, wfl_slice key, struct wfl_pin *pin,
                      wfl_error *err);

@@ -171,12 +171,9 @@ static const struct wfl_cursor_ops iterator_ops = {
     .status = it_status,
 };
 
-static uint64_t range_in_pool(struct wfl_job *job)
+/* Bytes that the page holds. */
+static uint64_t fill_range(struct local *l, struct wfl_engine_range *range)
 {
-    struct wfl_engine_range *range =
-        (struct wfl_engine_range *)(void *)((char *)job -
-                                            offsetof(struct wfl_engine_range, own.job));
-    struct local          *l = local_of(range->own.engine);
     rocksdb_readoptions_t *options = rocksdb_readoptions_create();
     rocksdb_iterator_t    *it;
     uint64_t               bytes = 0;
@@ -196,8 +193,24 @@ static uint64_t range_in_pool(struct wfl_job *job)
     rocksdb_readoptions_destroy(options);
     for (uint32_t i = 0; i < range->count; i++)
         bytes += range->pairs[i].key.len + range->pairs[i].value.len;
+    return bytes;
+}
+
+static uint64_t range_in_pool(struct wfl_job *job)
+{
+    struct wfl_engine_range *range =
+        (struct wfl_engine_range *)(void *)((char *)job -
+                                            offsetof(struct wfl_engine_range, own.job));
+    uint64_t bytes = fill_range(local_of(range->own.engine), range);
+
     range->done(range);
     return bytes;
+}
+
+static wfl_code local_range_now(struct wfl_engine *e, struct wfl_engine_range *range)
+{
+    fill_range(local_of(e), range);
+    return range->rc;
 }
 
 static wfl_code local_range(struct wfl_engine *e, struct wfl_engine_range *range)
@@ -322,6 +335,7 @@ static void local_close(struct wfl_engine *e)
 static const struct wfl_engine_ops local_ops = {
     .get = local_get,
     .range = local_range,
+    .range_now = local_range_now,
     .work = local_work,
     .read = local_read,
     .blob_write = wfl_local_blob_write,

@@ -805,6 +805,12 @@ static wfl_code memory_range(struct wfl_engine *e, struct wfl_engine_range *rang
     return range->rc;
 }
 
+static wfl_code memory_range_now(struct wfl_engine *e, struct wfl_engine_range *range)
+{
+    range_now(memory_of(e), range);
+    return range->rc;
+}
+
 static wfl_code memory_work(struct wfl_engine *e, struct wfl_engine_work *work)
 {
     struct memory *m = memory_of(e);
@@ -923,6 +929,7 @@ static void memory_close(struct wfl_engine *e)
 static const struct wfl_engine_ops memory_ops = {
     .get = memory_get,
     .range = memory_range,
+    .range_now = memory_range_now,
     .work = memory_work,
     .read = memory_read,
     .blob_write = memory_blob_write,
