@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define WFL_RECORD_FORMAT 1 /* StoreRecord.format of this release */
+#define WFL_RECORD_FORMAT 2 /* StoreRecord.format of this release */
 
 struct wfl_record_bytes {
     const uint8_t *data;
@@ -38,6 +38,8 @@ struct wfl_record_pairs {
 enum wfl_record_storage {
     WFL_RECORD_INLINE = 0,
     WFL_RECORD_VALUES = 1,
+    WFL_RECORD_CHUNKS = 2,
+    WFL_RECORD_PARTS = 3,
 };
 
 struct wfl_record_object {
@@ -49,6 +51,7 @@ struct wfl_record_object {
     uint8_t                 jti[16]; /* all zero: none */
     enum wfl_record_storage storage;
     struct wfl_record_bytes value; /* with WFL_RECORD_INLINE: `size` bytes */
+    uint8_t                 manifest[16]; /* with WFL_RECORD_CHUNKS, WFL_RECORD_PARTS */
     struct wfl_record_pairs meta;
     struct wfl_record_pairs tags;
 };
@@ -108,6 +111,91 @@ const char *wfl_record_counters_read(const uint8_t *record, size_t len,
 size_t      wfl_record_store_write(const struct wfl_record_store *in,
                                    uint8_t                        space[WFL_RECORD_SMALL_MAX]);
 const char *wfl_record_store_read(const uint8_t *record, size_t len, struct wfl_record_store *out);
+
+/* ---- content in chunks */
+
+#define WFL_MANIFEST_PAGE_CHUNKS 256
+#define WFL_MANIFEST_PARTS_MAX   10000
+
+struct wfl_record_chunk { /* as the schema lays it out, little-endian */
+    uint8_t  hash[32];
+    uint32_t len;
+};
+struct wfl_record_extent {
+    uint8_t  manifest[16];
+    uint64_t size;
+};
+
+#define WFL_RECORD_PAGE_MAX  (512 + WFL_MANIFEST_PAGE_CHUNKS * sizeof(struct wfl_record_chunk))
+#define WFL_RECORD_PARTS_MAX (512 + WFL_MANIFEST_PARTS_MAX * sizeof(struct wfl_record_extent))
+/* At most WFL_MANIFEST_PAGE_CHUNKS and at least one. */
+size_t      wfl_record_page_write(const struct wfl_record_chunk *chunks, uint32_t count,
+                                  uint8_t space[WFL_RECORD_PAGE_MAX]);
+/* Copies; a page of no chunks, of too many, or with one of a wrong length is damaged. */
+const char *wfl_record_page_read(const uint8_t *record, size_t len,
+                                 struct wfl_record_chunk out[WFL_MANIFEST_PAGE_CHUNKS],
+                                 uint32_t *count);
+/* `cap` at least 512 + count * sizeof *extents. */
+size_t      wfl_record_parts_write(const struct wfl_record_extent *extents, uint32_t count,
+                                   uint8_t *space, size_t cap);
+/* Number of extents, and each by its index. */
+const char *wfl_record_parts_read(const uint8_t *record, size_t len, uint32_t *count);
+void        wfl_record_parts_at(const uint8_t *record, uint32_t i, struct wfl_record_extent *out);
+
+struct wfl_record_refs { /* ChunkRecord */
+    uint64_t count;
+    uint32_t len;
+};
+size_t      wfl_record_refs_write(const struct wfl_record_refs *in,
+                                  uint8_t                       space[WFL_RECORD_SMALL_MAX]);
+const char *wfl_record_refs_read(const uint8_t *record, size_t len, struct wfl_record_refs *out);
+
+/* Chunks or Parts. */
+size_t      wfl_record_trash_write(enum wfl_record_storage storage,
+                                   uint8_t                 space[WFL_RECORD_SMALL_MAX]);
+const char *wfl_record_trash_read(const uint8_t *record, size_t len,
+                                  enum wfl_record_storage *storage);
+
+/* ---- multipart uploads */
+
+struct wfl_record_condition {
+    uint8_t        kind;
+    const uint8_t *versions; /* 16 bytes each */
+    uint32_t       version_count;
+};
+struct wfl_record_upload {
+    struct wfl_record_bytes     key;
+    struct wfl_record_bytes     content_type;
+    struct wfl_record_bytes     by;
+    uint8_t                     jti[16];
+    struct wfl_record_pairs     meta;
+    struct wfl_record_pairs     tags;
+    struct wfl_record_condition match, none_match;
+};
+size_t      wfl_record_upload_bound(const struct wfl_record_upload *in);
+size_t      wfl_record_upload_write(const struct wfl_record_upload *in, uint8_t *space, size_t cap);
+const char *wfl_record_upload_read(const uint8_t *record, size_t len,
+                                   struct wfl_record_upload *out);
+
+struct wfl_record_upload_state {
+    uint64_t bytes;
+    uint32_t parts;
+    uint64_t generation;
+    uint64_t touched_ms;
+};
+size_t      wfl_record_upload_state_write(const struct wfl_record_upload_state *in,
+                                          uint8_t space[WFL_RECORD_SMALL_MAX]);
+const char *wfl_record_upload_state_read(const uint8_t *record, size_t len,
+                                         struct wfl_record_upload_state *out);
+
+struct wfl_record_part {
+    uint8_t  manifest[16];
+    uint64_t size;
+    uint8_t  blake3[32];
+};
+size_t      wfl_record_part_write(const struct wfl_record_part *in,
+                                  uint8_t                       space[WFL_RECORD_SMALL_MAX]);
+const char *wfl_record_part_read(const uint8_t *record, size_t len, struct wfl_record_part *out);
 
 #ifdef __cplusplus
 }

@@ -19,11 +19,34 @@
 #define WFL_COUNTERS_PREFIX  "counters/"
 #define WFL_COUNTERS_KEY_LEN (sizeof WFL_COUNTERS_PREFIX - 1 + WFL_ID_LEN)
 #define WFL_STORE_KEY        "store"
+#define WFL_CHUNK_KEY_LEN    (WFL_ID_LEN + WFL_HASH_LEN)
+#define WFL_MANIFEST_KEY_LEN (WFL_ID_LEN + 16 + 4)
+#define WFL_UPLOAD_KEY_MAX   (1 + WFL_ID_LEN + WFL_HASH_LEN)
+#define WFL_PAGE_PARTS       UINT32_MAX /* the page number of a list of manifests */
+
+/* What a key of UPLOADS begins with, and what is behind it and the bucket id. */
+#define WFL_UPLOAD_GIVEN 'u' /* upload: what was said at its start */
+#define WFL_UPLOAD_STATE 's' /* upload */
+#define WFL_UPLOAD_PART  'p' /* upload, part number (2 bytes) */
+#define WFL_UPLOAD_TRASH 't' /* manifest whose references are to be taken back */
+#define WFL_UPLOAD_ZERO  'z' /* hash of a chunk whose count is zero and that may be leased */
 
 wfl_slice wfl_key_bucket(uint32_t id, uint8_t out[WFL_ID_LEN]);
 wfl_slice wfl_key_object(uint32_t id, wfl_slice key, uint8_t out[WFL_OBJECT_KEY_MAX]);
 wfl_slice wfl_key_value(uint32_t id, const wfl_ulid *version, uint8_t out[WFL_VALUE_KEY_LEN]);
 wfl_slice wfl_key_counters(uint32_t id, uint8_t out[WFL_COUNTERS_KEY_LEN]);
+/* Of CHUNKS, and the blob's name. */
+wfl_slice wfl_key_chunk(uint32_t id, const wfl_hash *hash, uint8_t out[WFL_CHUNK_KEY_LEN]);
+wfl_slice wfl_key_manifest(uint32_t id, const wfl_ulid *manifest, uint32_t page,
+                           uint8_t out[WFL_MANIFEST_KEY_LEN]);
+/* `tag`: of an upload or manifest. */
+wfl_slice wfl_key_upload(uint8_t tag, uint32_t id, const wfl_ulid *what,
+                         uint8_t out[WFL_UPLOAD_KEY_MAX]);
+wfl_slice wfl_key_part(uint32_t id, const wfl_ulid *upload, uint32_t part,
+                       uint8_t out[WFL_UPLOAD_KEY_MAX]);
+wfl_slice wfl_key_zero(uint32_t id, const wfl_hash *hash, uint8_t out[WFL_UPLOAD_KEY_MAX]);
+/* Id and what follows it, from a key that one of the three above has made; false: it is none. */
+WFL_MUST_USE bool wfl_key_read_upload(wfl_slice key, uint32_t *id, wfl_slice *rest);
 /* An object's key from its engine key, which wfl_key_object has made. */
 wfl_slice wfl_key_of_object(wfl_slice engine_key);
 /* The id that is all of a key of BUCKETS; false: it is no such key. */
@@ -96,6 +119,12 @@ struct wfl_store {
     struct wfl_ulid_source versions;
     uint32_t               last_bucket_id;
     struct bucket         *touched; /* by this group */
+    bool                   trashed; /* this group left something for the collector */
+
+    struct lease_table  *leases;
+    struct active_table *actives;
+    struct collector    *collector; /* NULL: its turns are the caller's */
+    uint64_t             upload_ttl_ms;
 };
 
 static inline wfl_slice wfl_bucket_name(const struct bucket *b)
@@ -130,10 +159,11 @@ WFL_MUST_USE wfl_code wfl_store_load(struct wfl_store *s, wfl_error *err);
 /* ---- what puts and deletes judge (judge.c); committer */
 
 struct current {
-    bool     exists;
-    wfl_ulid version;
-    uint64_t size;
-    bool     in_values; /* its content is a row of VALUES */
+    bool                    exists;
+    wfl_ulid                version;
+    uint64_t                size;
+    enum wfl_record_storage storage;
+    wfl_ulid                manifest; /* of content in chunks */
 };
 WFL_MUST_USE wfl_code wfl_judge_current(struct wfl_txn *t, wfl_slice engine_key,
                                         struct current *out, wfl_error *err);
@@ -144,9 +174,17 @@ WFL_MUST_USE wfl_code wfl_judge_conditions(const struct current       *current,
 /* OK, OBJECT_TOO_LARGE, QUOTA_EXCEEDED: may `current` be replaced by `size` bytes? */
 WFL_MUST_USE wfl_code wfl_judge_limits(const struct bucket *b, const struct current *current,
                                        uint64_t size, wfl_error *err);
-/* Take the old content's row away, if it has one. */
-WFL_MUST_USE wfl_code wfl_judge_drop_value(struct wfl_txn *t, uint32_t id,
-                                           const struct current *current, wfl_error *err);
+/* Take the old content away, where it is not in the record: its row, or its chunks in time. */
+WFL_MUST_USE wfl_code wfl_judge_drop_content(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
+                                             const struct current *current, wfl_error *err);
+
+/* ---- puts, for who makes an object in another way (objects_put.c) */
+
+/* Encode: own.storage and own.manifest are set. OBJECT_TOO_LARGE, NOMEM. wfl_put_fini in any case.
+ */
+WFL_MUST_USE wfl_code wfl_put_prepare(struct wfl_store *s, struct wfl_put *op, wfl_error *err);
+/* Committer: judge and write. */
+WFL_MUST_USE wfl_code wfl_put_apply(struct wfl_put *op, struct wfl_txn *t, wfl_error *err);
 
 /* ---- cursors (cursor.c) */
 

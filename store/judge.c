@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "store/internal.h"
+#include "store/chunks.h"
 
 wfl_code wfl_judge_current(struct wfl_txn *t, wfl_slice engine_key, struct current *out,
                            wfl_error *err)
@@ -22,7 +22,8 @@ wfl_code wfl_judge_current(struct wfl_txn *t, wfl_slice engine_key, struct curre
     if (rc == WFL_OK) {
         out->exists = true;
         out->size = record.size;
-        out->in_values = record.storage == WFL_RECORD_VALUES;
+        out->storage = record.storage;
+        memcpy(out->manifest.bytes, record.manifest, sizeof out->manifest.bytes);
         memcpy(out->version.bytes, record.version, sizeof out->version.bytes);
     }
     wfl_pin_release(&pin);
@@ -89,11 +90,20 @@ wfl_code wfl_judge_limits(const struct bucket *b, const struct current *current,
     return WFL_OK;
 }
 
-wfl_code wfl_judge_drop_value(struct wfl_txn *t, uint32_t id, const struct current *current,
-                              wfl_error *err)
+wfl_code wfl_judge_drop_content(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
+                                const struct current *current, wfl_error *err)
 {
     uint8_t key[WFL_VALUE_KEY_LEN];
 
-    if (!current->in_values) return WFL_OK;
-    return wfl_txn_delete(t, WFL_SPACE_VALUES, wfl_key_value(id, &current->version, key), err);
+    if (!current->exists) return WFL_OK;
+    switch (current->storage) {
+    case WFL_RECORD_INLINE:
+        return WFL_OK;
+    case WFL_RECORD_VALUES:
+        return wfl_txn_delete(t, WFL_SPACE_VALUES, wfl_key_value(id, &current->version, key), err);
+    case WFL_RECORD_CHUNKS:
+    case WFL_RECORD_PARTS:
+        return wfl_manifest_to_trash(s, t, id, &current->manifest, current->storage, err);
+    }
+    abort(); /* a storage that the schema does not have */
 }

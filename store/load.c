@@ -6,45 +6,9 @@
  * Fails with CORRUPT_OBJECT where a record does not verify or two of them contradict each other: a
  * store that does not know its counters or its last version would break its promises quietly. A
  * store of a newer format is refused with IO and a text that says so. */
-#include "store/internal.h"
+#include "store/chunks.h"
 
 #define PAGE_PAIRS 1000
-
-struct waiter {
-    pthread_mutex_t lock; /* not ranked: it is never held together with another */
-    pthread_cond_t  wake;
-    bool            done;
-};
-#define WAITER_INIT                                                                                \
-    {                                                                                              \
-        .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER                        \
-    }
-
-static void waiter_wake(struct waiter *w)
-{
-    pthread_mutex_lock(&w->lock);
-    w->done = true;
-    pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static void waiter_wait(struct waiter *w)
-{
-    pthread_mutex_lock(&w->lock);
-    while (!w->done)
-        pthread_cond_wait(&w->wake, &w->lock);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static void get_done(struct wfl_engine_get *get)
-{
-    waiter_wake(get->arg);
-}
-
-static void range_done(struct wfl_engine_range *range)
-{
-    waiter_wake(range->arg);
-}
 
 static wfl_code damaged(wfl_error *err, const char *what, uint32_t id, const char *wrong)
 {
@@ -99,19 +63,7 @@ static wfl_code load_bucket(struct wfl_store *s, const struct wfl_pair *pair, wf
 /* One look-up a bucket, not a second pass over a range: the table is by name, counters by id. */
 static wfl_code read_meta(struct wfl_store *s, wfl_slice key, struct wfl_pin *pin, wfl_error *err)
 {
-    struct waiter         w = WAITER_INIT;
-    struct wfl_engine_get get = {.space = WFL_SPACE_META, .key = key, .done = get_done, .arg = &w};
-    wfl_code              rc = wfl_engine_get(s->engine, &get);
-
-    if (rc == WFL_PENDING) {
-        waiter_wait(&w);
-        rc = get.rc;
-    }
-    if (rc == WFL_OK)
-        *pin = get.pin;
-    else
-        *err = get.err;
-    return rc;
+    return wfl_engine_read(s->engine, WFL_SPACE_META, key, pin, err);
 }
 
 static wfl_code load_counters(struct wfl_store *s, struct bucket *b, wfl_error *err)
@@ -157,17 +109,8 @@ static wfl_code load_store(struct wfl_store *s, wfl_error *err)
 
 static wfl_code load_page(struct wfl_store *s, struct wfl_engine_range *range, wfl_error *err)
 {
-    struct waiter w = WAITER_INIT;
-    wfl_code      rc;
+    wfl_code rc = wfl_wait_range(s, range, err);
 
-    range->done = range_done;
-    range->arg = &w;
-    rc = wfl_engine_range(s->engine, range);
-    if (rc == WFL_PENDING) {
-        waiter_wait(&w);
-        rc = range->rc;
-    }
-    if (rc != WFL_OK) *err = range->err;
     for (uint32_t i = 0; rc == WFL_OK && i < range->count; i++)
         rc = load_bucket(s, &range->pairs[i], err);
     return rc;

@@ -32,7 +32,7 @@ static wfl_code delete_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
     if (rc != WFL_OK) return rc;
     rc = wfl_txn_delete(t, WFL_SPACE_OBJECTS, engine_key, err);
     if (rc != WFL_OK) return rc;
-    rc = wfl_judge_drop_value(t, b->id, &current, err);
+    rc = wfl_judge_drop_content(s, t, b->id, &current, err);
     if (rc != WFL_OK) return rc;
 
     assert(b->group.objects > 0 && b->group.bytes >= current.size);

@@ -10,7 +10,7 @@
  * read ATTEMPTS_MAX times in a row answers OVERLOADED. */
 #include <assert.h>
 
-#include "store/internal.h"
+#include "store/chunks.h"
 
 #define ATTEMPTS_MAX 8
 
@@ -33,6 +33,9 @@ static wfl_code start_value(struct wfl_get *op)
 
 static void drop_header(struct wfl_get *op)
 {
+    if (op->own.active) wfl_active_leave(op->own.store, &op->own.manifest);
+    op->own.active = false;
+    op->large = false;
     wfl_alloc_free(op->own.store->alloc, op->own.pairs);
     op->own.pairs = NULL;
     wfl_pin_release(&op->own.header);
@@ -53,6 +56,19 @@ static wfl_code show(struct wfl_get *op, const struct wfl_record_object *record)
     return WFL_OK;
 }
 
+/* Its chunks stay until fini. False: the collector is at them, so the object is not there any more.
+ */
+static wfl_code hold_large(struct wfl_get *op, const struct wfl_record_object *record)
+{
+    wfl_code rc;
+
+    memcpy(op->own.manifest.bytes, record->manifest, sizeof op->own.manifest.bytes);
+    op->own.in_parts = record->storage == WFL_RECORD_PARTS;
+    rc = wfl_active_enter(op->own.store, &op->own.manifest);
+    op->own.active = op->large = rc == WFL_OK;
+    return rc == WFL_NOMEM ? wfl_fail(&op->err, rc, "no memory to read an object") : rc;
+}
+
 /* The object as its record says. `*elsewhere`: its content is wanted and not in the record. */
 static wfl_code take_header(struct wfl_get *op, bool *elsewhere)
 {
@@ -69,6 +85,7 @@ static wfl_code take_header(struct wfl_get *op, bool *elsewhere)
         op->content = wfl_from_record(record.value);
         return WFL_OK;
     }
+    if (record.storage != WFL_RECORD_VALUES) return hold_large(op, &record);
     if (wfl_ulid_cmp(&before, &op->object.version) == 0)
         return wfl_fail(&op->err, WFL_CORRUPT_OBJECT, "key %.*s: its content is missing",
                         WFL_FMT(op->key));
@@ -91,12 +108,15 @@ static wfl_code take_value(struct wfl_get *op)
 /* Go on from the engine's answer `rc` to the read under way, as far as memory leads. */
 static wfl_code run(struct wfl_get *op, wfl_code rc)
 {
+    bool collected = false;
+
     while (rc != WFL_PENDING) {
         bool elsewhere = false;
 
-        if (rc == WFL_NOT_FOUND && !op->own.in_value)
+        if (rc == WFL_NOT_FOUND && !op->own.in_value && !collected)
             return wfl_fail_no_key(&op->err, op->bucket, op->key);
         if (rc == WFL_NOT_FOUND) { /* replaced or deleted since the record was read */
+            collected = false;
             if (op->own.attempts == ATTEMPTS_MAX)
                 return wfl_fail(&op->err, WFL_OVERLOADED,
                                 "the object is replaced faster than it is read");
@@ -109,6 +129,8 @@ static wfl_code run(struct wfl_get *op, wfl_code rc)
         }
         if (op->own.in_value) return take_value(op);
         rc = take_header(op, &elsewhere);
+        collected = rc == WFL_NOT_FOUND;
+        if (collected) continue;
         if (rc != WFL_OK || !elsewhere) return rc;
         rc = start_value(op);
     }
@@ -134,6 +156,8 @@ wfl_code wfl_store_get(struct wfl_store *s, struct wfl_get *op)
     op->rc = WFL_PENDING;
     op->object = (struct wfl_object){0};
     op->content = (wfl_slice){0};
+    op->large = false;
+    op->own.active = false;
     op->own.store = s;
     op->own.header = op->own.value = (struct wfl_pin){0};
     op->own.pairs = NULL;

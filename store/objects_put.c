@@ -3,13 +3,14 @@
  * Putting an object. The caller's thread encodes the record, all but the version; the committer
  * judges, patches the version in and hands record and content to the batch, which is the only copy
  * made of the content. Up to WFL_INLINE_BYTES_MAX content lies in the record, so that small objects
- * cost one row and one read; more goes to VALUES under the version, and an overwritten version's
- * row is deleted in the same batch.
+ * cost one row and one read; up to WFL_VALUE_BYTES_MAX it goes to VALUES under the version; more is
+ * in chunks already, and the batch names their manifest. An overwritten version's content is taken
+ * away, or left to the collector, in the same batch.
  *
  * Fails with what struct wfl_put says; then nothing of it is stored. */
 #include <assert.h>
 
-#include "store/internal.h"
+#include "store/chunks.h"
 
 static wfl_code write_object(struct wfl_put *op, struct wfl_txn *t, uint32_t id,
                              wfl_slice engine_key, const struct current *current,
@@ -21,16 +22,16 @@ static wfl_code write_object(struct wfl_put *op, struct wfl_txn *t, uint32_t id,
 
     wfl_record_object_set_version(op->own.header.data, op->own.header.len, version->bytes);
     rc = wfl_txn_put(t, WFL_SPACE_OBJECTS, engine_key, &record, 1, err);
-    if (rc == WFL_OK && op->content.len > WFL_INLINE_BYTES_MAX)
+    if (rc == WFL_OK && op->own.storage == WFL_RECORD_VALUES)
         rc = wfl_txn_put(t, WFL_SPACE_VALUES, wfl_key_value(id, version, value_key), &op->content,
                          1, err);
-    if (rc == WFL_OK) rc = wfl_judge_drop_value(t, id, current, err);
+    if (rc == WFL_OK && op->large != NULL) rc = wfl_ingest_commit(op->large, t, err);
+    if (rc == WFL_OK) rc = wfl_judge_drop_content(op->own.store, t, id, current, err);
     return rc;
 }
 
-static wfl_code put_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+wfl_code wfl_put_apply(struct wfl_put *op, struct wfl_txn *t, wfl_error *err)
 {
-    struct wfl_put   *op = c->arg;
     struct wfl_store *s = op->own.store;
     struct bucket    *b = wfl_buckets_find(s, op->bucket);
     uint8_t           space[WFL_OBJECT_KEY_MAX];
@@ -39,6 +40,8 @@ static wfl_code put_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *er
     wfl_code          rc;
 
     if (b == NULL) return wfl_fail_no_bucket(err, op->bucket);
+    if (op->large != NULL && wfl_ingest_bucket(op->large) != b->id)
+        return wfl_fail_no_bucket(err, op->bucket); /* another one has its name now */
     wfl_slice engine_key = wfl_key_object(b->id, op->key, space);
     rc = wfl_judge_current(t, engine_key, &current, err);
     if (rc != WFL_OK) return rc;
@@ -47,7 +50,7 @@ static wfl_code put_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *er
         op->version = current.version;
         return rc;
     }
-    rc = wfl_judge_limits(b, &current, op->content.len, err);
+    rc = wfl_judge_limits(b, &current, op->size, err);
     if (rc != WFL_OK) return rc;
     rc = wfl_store_next_version(s, &version, err);
     if (rc != WFL_OK) return rc;
@@ -55,12 +58,17 @@ static wfl_code put_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *er
     if (rc != WFL_OK) return rc;
 
     b->group.objects += !current.exists;
-    b->group.bytes += op->content.len - (current.exists ? current.size : 0);
+    b->group.bytes += op->size - (current.exists ? current.size : 0);
     b->group.version = version;
     wfl_buckets_touch(s, b);
     op->version = version;
     op->created = !current.exists;
     return WFL_OK;
+}
+
+static wfl_code apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    return wfl_put_apply(c->arg, t, err);
 }
 
 static void put_done(struct wfl_commit *c)
@@ -69,29 +77,47 @@ static void put_done(struct wfl_commit *c)
 
     op->rc = c->rc;
     op->err = c->err;
+    if (op->rc == WFL_OK && op->large != NULL) wfl_ingest_settled(op->large);
     if (op->rc != WFL_OK && op->rc != WFL_PRECONDITION_FAILED) op->version = (wfl_ulid){0};
     if (op->rc != WFL_OK) op->created = false;
     op->done(op);
 }
 
-wfl_code wfl_store_put(struct wfl_store *s, struct wfl_put *op)
+wfl_code wfl_put_prepare(struct wfl_store *s, struct wfl_put *op, wfl_error *err)
 {
     assert(op->key.len > 0 && op->key.len <= WFL_KEY_MAX);
-    op->rc = WFL_PENDING;
     op->version = (wfl_ulid){0};
     op->created = false;
     op->own.store = s;
     wfl_buf_init(&op->own.header, s->alloc, SIZE_MAX / 2); /* one reservation of a known bound */
-    if (op->content.len > WFL_OBJECT_BYTES_MAX)
-        return op->rc = wfl_fail(&op->err, WFL_OBJECT_TOO_LARGE,
-                                 "an object has %d bytes at the most", WFL_OBJECT_BYTES_MAX);
-    op->rc = wfl_record_encode(op, &op->own.header, &op->err);
-    if (op->rc != WFL_OK) return op->rc;
+    if (op->size > WFL_OBJECT_BYTES_MAX)
+        return wfl_fail(err, WFL_OBJECT_TOO_LARGE, "an object has 5 TiB at the most");
+    return wfl_record_encode(op, &op->own.header, err);
+}
 
+static void choose_storage(struct wfl_put *op)
+{
+    if (op->large != NULL) {
+        op->own.storage = WFL_RECORD_CHUNKS;
+        op->own.manifest = *wfl_ingest_manifest(op->large);
+        return;
+    }
+    assert(op->content.len <= WFL_VALUE_BYTES_MAX);
+    op->size = op->content.len;
+    op->own.storage =
+        op->content.len <= WFL_INLINE_BYTES_MAX ? WFL_RECORD_INLINE : WFL_RECORD_VALUES;
+}
+
+wfl_code wfl_store_put(struct wfl_store *s, struct wfl_put *op)
+{
+    choose_storage(op);
+    op->rc = wfl_put_prepare(s, op, &op->err);
+    if (op->rc != WFL_OK) return op->rc;
     op->own.commit = (struct wfl_commit){.durability = op->durability,
                                          .bytes = op->own.header.len + op->content.len +
                                                   op->key.len + WFL_RECORD_SMALL_MAX,
-                                         .apply = put_apply,
+                                         .grows = true,
+                                         .apply = apply,
                                          .done = put_done,
                                          .arg = op};
     op->rc = WFL_PENDING;

@@ -57,19 +57,19 @@ static void pair_of_put(const void *ctx, uint32_t i, struct wfl_record_bytes *na
 
 wfl_code wfl_record_encode(const struct wfl_put *put, wfl_buf *out, wfl_error *err)
 {
-    bool                     in_record = put->content.len <= WFL_INLINE_BYTES_MAX;
     struct wfl_record_object record = {
-        .size = put->content.len,
+        .size = put->size,
         .content_type = wfl_to_record(put->content_type),
         .by = wfl_to_record(put->by),
-        .storage = in_record ? WFL_RECORD_INLINE : WFL_RECORD_VALUES,
+        .storage = put->own.storage,
         .meta = {.count = put->meta_count, .ctx = put->meta, .at = pair_of_put},
         .tags = {.count = put->tag_count, .ctx = put->tags, .at = pair_of_put},
     };
 
     memcpy(record.blake3, put->blake3.bytes, sizeof record.blake3);
     memcpy(record.jti, put->jti.bytes, sizeof record.jti);
-    if (in_record) record.value = wfl_to_record(put->content);
+    memcpy(record.manifest, put->own.manifest.bytes, sizeof record.manifest);
+    if (put->own.storage == WFL_RECORD_INLINE) record.value = wfl_to_record(put->content);
 
     size_t   bound = wfl_record_object_bound(&record);
     uint8_t *space = wfl_buf_reserve(out, bound);

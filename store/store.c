@@ -9,7 +9,9 @@
  * that it was given are not given again: a version means one thing for ever. */
 #include <stdlib.h>
 
-#include "store/internal.h"
+#include "store/chunks.h"
+
+#define UPLOAD_TTL_SECONDS (7u * 24 * 3600)
 
 wfl_code wfl_store_next_version(struct wfl_store *s, wfl_ulid *out, wfl_error *err)
 {
@@ -17,8 +19,7 @@ wfl_code wfl_store_next_version(struct wfl_store *s, wfl_ulid *out, wfl_error *e
     uint64_t now_ms = wfl_clock_unix_ms(s->clock);
 
     /* Drawn once a millisecond: within one the next version is the last plus one anyway. */
-    if (now_ms > wfl_ulid_ms(&s->versions.last))
-        wfl_random_fill(s->random, random, sizeof random);
+    if (now_ms > wfl_ulid_ms(&s->versions.last)) wfl_random_fill(s->random, random, sizeof random);
     return wfl_ulid_next(&s->versions, now_ms, random, out, err);
 }
 
@@ -89,6 +90,9 @@ static void settled(void *ctx, wfl_code rc)
     s->touched = NULL;
     if (changed) pthread_rwlock_unlock(&s->table_lock);
     if (gone) wfl_buckets_sweep(s);
+    wfl_leases_settled(s);
+    if (s->trashed && rc == WFL_OK) wfl_collector_wake(s);
+    s->trashed = false;
 }
 
 static wfl_code init_locks(struct wfl_store *s, wfl_error *err)
@@ -117,18 +121,27 @@ wfl_code wfl_store_open(const struct wfl_store_config *config, struct wfl_store 
     s->clock = config->clock;
     s->random = config->random;
     s->alloc = config->alloc;
+    s->upload_ttl_ms = 1000ull * (config->upload_ttl_seconds == 0 ? UPLOAD_TTL_SECONDS
+                                                                  : config->upload_ttl_seconds);
     rc = init_locks(s, err);
     if (rc != WFL_OK) {
         wfl_alloc_free(s->alloc, s);
         return rc;
     }
-    rc = wfl_store_load(s, err);
+    rc = wfl_leases_init(s, err);
+    if (rc == WFL_OK) rc = wfl_actives_init(s, err);
+    if (rc == WFL_OK) rc = wfl_store_load(s, err);
     if (rc != WFL_OK) {
         wfl_store_close(s);
         return wfl_wrap(err, "loading the store");
     }
     wfl_engine_set_hooks(s->engine,
                          &(struct wfl_group_hooks){.seal = seal, .settled = settled, .ctx = s});
+    rc = config->collects ? wfl_collector_start(s, err) : WFL_OK;
+    if (rc != WFL_OK) {
+        wfl_store_close(s);
+        return rc;
+    }
     *out = s;
     return WFL_OK;
 }
@@ -136,9 +149,12 @@ wfl_code wfl_store_open(const struct wfl_store_config *config, struct wfl_store 
 void wfl_store_close(struct wfl_store *s)
 {
     if (s == NULL) return;
+    wfl_collector_stop(s);
     /* The engine outlives the store: it must not call into memory that is gone. */
     wfl_engine_set_hooks(s->engine, &(struct wfl_group_hooks){0});
     wfl_buckets_fini(s);
+    wfl_leases_fini(s);
+    wfl_actives_fini(s);
     wfl_mutex_fini(&s->counters_lock);
     pthread_rwlock_destroy(&s->table_lock);
     wfl_alloc_free(s->alloc, s);

@@ -12,14 +12,19 @@
 
 struct wfl_store;
 
-#define WFL_OBJECT_BYTES_MAX (1024 * 1024) /* larger ones need chunks */
+#define WFL_OBJECT_BYTES_MAX (5ull << 40)
 #define WFL_INLINE_BYTES_MAX 1024 /* up to here content lives in the object's header record */
+#define WFL_VALUE_BYTES_MAX  (64u << 10) /* up to here in one record; larger ones are in chunks */
+#define WFL_CHUNK_BYTES      (1u << 20)
 
 struct wfl_store_config {
     struct wfl_engine       *engine; /* outlives the store */
     const struct wfl_clock  *clock;
     const struct wfl_random *random;
     const struct wfl_alloc  *alloc;
+    bool collects; /* a thread of its own takes back what nobody names any more; else the caller
+                    * gives it turns (wfl_store_collect) */
+    uint32_t upload_ttl_seconds; /* an upload untouched for so long is removed; 0: 7 days */
 };
 /* Loads the buckets. CORRUPT_OBJECT names the record that fails its schema. May block. */
 WFL_MUST_USE wfl_code wfl_store_open(const struct wfl_store_config *config, struct wfl_store **out,
@@ -116,9 +121,12 @@ struct wfl_object { /* a version as read; slices live until the operation's fini
 };
 
 struct wfl_put {
-    wfl_slice                    bucket, key; /* valid */
-    wfl_slice                    content;
-    wfl_hash                     blake3; /* of content, computed by the caller */
+    wfl_slice          bucket, key; /* valid */
+    wfl_slice          content;     /* up to WFL_VALUE_BYTES_MAX; stays until done */
+    struct wfl_ingest *large; /* or this, sealed, with `size` and `blake3` as it said; the caller
+                               * frees it after the answer */
+    uint64_t                     size;   /* of `large`; else the store sets it */
+    wfl_hash                     blake3; /* of the content, computed by the caller */
     wfl_slice                    content_type;
     const struct wfl_name_value *meta; /* sorted by name, no name twice */
     uint32_t                     meta_count;
@@ -139,6 +147,8 @@ struct wfl_put {
         struct wfl_commit commit;
         struct wfl_store *store;
         wfl_buf           header;
+        int               storage; /* enum wfl_record_storage */
+        wfl_ulid          manifest;
     } own;
 };
 /* Any thread. Encodes here, judges on the committer. */
@@ -161,6 +171,28 @@ struct wfl_delete {
 };
 WFL_MUST_USE wfl_code wfl_store_delete(struct wfl_store *s, struct wfl_delete *op);
 
+/* ---- large content on its way in
+ *
+ * A content is begun, given chunk by chunk, sealed, and then named: by a put, or as a part of an
+ * upload. Chunks that the bucket has already are not written again. Pages of chunks are committed
+ * as they fill, so memory stays bounded whatever the size; what is not named in the end, after a
+ * crash too, is taken back. */
+struct wfl_ingest;
+
+/* Any thread, does not block. BUCKET_NOT_FOUND, NOMEM. */
+WFL_MUST_USE wfl_code wfl_ingest_new(struct wfl_store *s, wfl_slice bucket, struct wfl_ingest **out,
+                                     wfl_error *err);
+/* The flow that its work belongs to. */
+uint32_t wfl_ingest_bucket(const struct wfl_ingest *c);
+/* Blocks. The next bytes: WFL_CHUNK_BYTES, or fewer (at least 1) once, as the last. DISK_FULL, IO,
+ * NOMEM, and what commits may say. One call at a time; after a failure only free. */
+WFL_MUST_USE wfl_code wfl_ingest_add(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err);
+/* Blocks until all that was added is on stable storage; nothing can be added any more. */
+WFL_MUST_USE wfl_code wfl_ingest_seal(struct wfl_ingest *c, uint64_t *size, wfl_hash *blake3,
+                                      wfl_error *err);
+/* Any thread, does not block; no call on it under way. What nobody names goes. NULL is accepted. */
+void wfl_ingest_free(struct wfl_ingest *c);
+
 struct wfl_get {
     wfl_slice bucket, key;
     bool      head_only; /* content is not fetched */
@@ -169,7 +201,8 @@ struct wfl_get {
     wfl_code  rc; /* BUCKET_NOT_FOUND, KEY_NOT_FOUND, CORRUPT_OBJECT, OVERLOADED, IO, NOMEM */
     wfl_error err;
     struct wfl_object object;
-    wfl_slice         content; /* pinned until fini */
+    wfl_slice         content; /* pinned until fini; empty where it is large */
+    bool              large;   /* content is read by a wfl_reader, before the op's fini */
     struct {
         struct wfl_store     *store;
         struct wfl_engine_get get;
@@ -178,12 +211,112 @@ struct wfl_get {
         uint8_t               value_key[20];
         void                 *pairs;
         uint32_t              id;       /* the bucket's */
+        wfl_ulid              manifest; /* of large content, active until fini */
+        bool                  active;
+        bool                  in_parts; /* the manifest lists manifests */
         unsigned              attempts; /* reads of the record */
         bool                  in_value; /* the read under way is the content's */
     } own;
 };
 WFL_MUST_USE wfl_code wfl_store_get(struct wfl_store *s, struct wfl_get *op);
 void                  wfl_get_fini(struct wfl_get *op);
+
+/* ---- large content on its way out */
+
+struct wfl_piece { /* bytes of one chunk, verified */
+    struct wfl_blob blob;
+    uint32_t        at, len; /* within the blob */
+};
+/* The flow that reading it belongs to. */
+static inline uint64_t wfl_get_flow(const struct wfl_get *get)
+{
+    return get->own.id;
+}
+
+struct wfl_reader; /* lives no longer than the get it was made from */
+
+/* Any thread, does not block. [first, first + count) lies within the object. NOMEM. */
+WFL_MUST_USE wfl_code wfl_reader_new(const struct wfl_get *get, uint64_t first, uint64_t count,
+                                     bool verify_always, struct wfl_reader **out, wfl_error *err);
+/* Blocks. The next piece, which the caller closes (wfl_blob_close); `len` 0: the end.
+ * CORRUPT_OBJECT where a chunk fails its hash or is missing, IO, NOMEM. One call at a time. */
+WFL_MUST_USE wfl_code wfl_reader_next(struct wfl_reader *r, struct wfl_piece *out, wfl_error *err);
+void                  wfl_reader_free(struct wfl_reader *r); /* NULL is accepted */
+
+/* ---- multipart uploads (protocol, Large objects)
+ *
+ * These block: they are for threads that run work. `upload` is the ULID that start has given; one
+ * of another bucket or key is UPLOAD_NOT_FOUND. */
+
+#define WFL_PARTS_MAX      10000
+#define WFL_PART_BYTES_MIN (1u << 20) /* of all parts but the last */
+
+/* Put's bucket, key, type, pairs, conditions, by and jti; the conditions are judged at completion.
+ */
+WFL_MUST_USE wfl_code wfl_upload_start(struct wfl_store *s, const struct wfl_put *given,
+                                       wfl_ulid *upload, wfl_error *err);
+/* Is there such an upload? Before a part's content is received. UPLOAD_NOT_FOUND. */
+WFL_MUST_USE wfl_code wfl_upload_check(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
+                                       const wfl_ulid *upload, wfl_error *err);
+struct wfl_part {
+    uint32_t number; /* 1 to WFL_PARTS_MAX */
+    uint64_t size;
+    wfl_hash blake3;
+};
+/* The content becomes the part, in place of one that had its number. It is the caller's to free. */
+WFL_MUST_USE wfl_code wfl_upload_put_part(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
+                                          const wfl_ulid *upload, const struct wfl_part *part,
+                                          struct wfl_ingest  *content,
+                                          enum wfl_durability durability, wfl_error *err);
+/* All parts received, ascending, from the libc allocator of the store. */
+WFL_MUST_USE wfl_code wfl_upload_list_parts(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
+                                            const wfl_ulid *upload, struct wfl_part **out,
+                                            uint32_t *count, wfl_error *err);
+void                  wfl_upload_free_parts(struct wfl_store *s, struct wfl_part *parts);
+WFL_MUST_USE wfl_code wfl_upload_abort(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
+                                       const wfl_ulid *upload, wfl_error *err);
+
+/* Completion reads all content once, to hash the whole: step by step, so that the thread can be
+ * shared. */
+struct wfl_completion;
+/* `parts` (number and blake3; copied) in ascending order. `whole`: the declared hash, NULL: none.
+ * INVALID_PART: not ascending, not received, another hash, too small; UPLOAD_NOT_FOUND. */
+WFL_MUST_USE wfl_code wfl_completion_new(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
+                                         const wfl_ulid *upload, const struct wfl_part *parts,
+                                         uint32_t count, const wfl_hash *whole,
+                                         struct wfl_completion **out, wfl_error *err);
+/* About 64 MiB further. `*ended`: all is hashed. */
+WFL_MUST_USE wfl_code wfl_completion_step(struct wfl_completion *c, bool *ended, wfl_error *err);
+struct wfl_completed {
+    wfl_ulid version; /* PRECONDITION_FAILED: the current one, zero where none */
+    uint64_t size;
+    wfl_hash blake3;
+    bool     created;
+};
+/* The object comes to be. CONTENT_MISMATCH (`whole`), PRECONDITION_FAILED, OBJECT_TOO_LARGE,
+ * QUOTA_EXCEEDED, UPLOAD_NOT_FOUND, INVALID_PART (a part was replaced meanwhile). */
+WFL_MUST_USE wfl_code wfl_completion_commit(struct wfl_completion *c, struct wfl_completed *out,
+                                            wfl_error *err);
+void                  wfl_completion_free(struct wfl_completion *c); /* NULL is accepted */
+
+struct wfl_upload_info {
+    wfl_ulid  upload; /* its time is when it was started */
+    wfl_slice key;
+    uint64_t  bytes; /* received */
+};
+#define WFL_UPLOADS_LISTED_MAX 10000
+/* Those of a bucket in the order of their starts, at most WFL_UPLOADS_LISTED_MAX, into `arena`.
+ * BUCKET_NOT_FOUND, NOMEM. */
+WFL_MUST_USE wfl_code wfl_upload_list(struct wfl_store *s, wfl_slice bucket, wfl_arena *arena,
+                                      struct wfl_upload_info **out, uint32_t *count,
+                                      wfl_error *err);
+
+/* ---- taking back */
+
+/* One turn of the collector: uploads that are out of time, manifests without an owner, chunks that
+ * nobody counts. Blocks; one caller at a time; not with `collects`. `*left`: some of it could not
+ * be taken yet because it is in use. */
+WFL_MUST_USE wfl_code wfl_store_collect(struct wfl_store *s, bool *left, wfl_error *err);
 
 /* ---- scan (protocol, Scan) */
 

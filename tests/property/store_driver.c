@@ -328,7 +328,7 @@ static json_t *do_list(json_t *in)
 
 static json_t *do_put(json_t *in)
 {
-    static uint8_t        content[WFL_OBJECT_BYTES_MAX];
+    static uint8_t        content[WFL_VALUE_BYTES_MAX];
     struct wfl_name_value meta[PAIRS_MAX], tags[PAIRS_MAX];
     wfl_ulid              matching[PAIRS_MAX], others[PAIRS_MAX];
     size_t                size = (size_t)number(in, "size");

@@ -61,6 +61,11 @@ wfl_code delete_op(struct fixture *f, struct wfl_delete *op);
 wfl_code get_op(struct fixture *f, struct wfl_get *op);
 wfl_code scan_op(struct fixture *f, struct wfl_scan *op);
 
+/* A content in chunks, sealed; the caller frees it. */
+wfl_code ingest(struct fixture *f, const char *bucket, wfl_slice content, struct wfl_ingest **out);
+/* As put_op, in chunks where the content is too large for a record. */
+wfl_code put_any(struct fixture *f, struct wfl_put *op);
+
 /* The plain cases, finished. */
 wfl_code put(struct fixture *f, const char *bucket, const char *key, wfl_slice content);
 wfl_code put_as(struct fixture *f, const char *bucket, const char *key, wfl_slice content,
@@ -71,6 +76,7 @@ wfl_code delete_bucket(struct fixture *f, const char *bucket);
 struct wfl_bucket_info info(struct fixture *f, const char *bucket); /* must exist; no name */
 /* The content as read, compared; fails the test where it differs. */
 void assert_content(struct fixture *f, const char *bucket, const char *key, wfl_slice content);
+void assert_reads(const struct wfl_get *op, uint64_t first, wfl_slice content);
 void assert_no_key(struct fixture *f, const char *bucket, const char *key);
 /* `len` bytes that depend on `seed`, in static memory that the next call may use again. */
 wfl_slice bytes_of_len(size_t len, uint8_t seed);

@@ -234,7 +234,7 @@ static void items_carry_what_was_asked_for(void **state)
                              .meta_count = 1,
                              .tags = tags,
                              .tag_count = 2};
-        assert_code(put_op(f, &op), WFL_OK);
+        assert_code(put_any(f, &op), WFL_OK);
         wfl_put_fini(&op);
     }
     for (int what = 0; what < 8; what++) {

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The collector: takes back what nobody names any more. One turn goes over
+ *   uploads that nobody has touched for a week, which are aborted,
+ *   manifests without an owner: the references of one page are taken back and the page's record is
+ *   deleted in one commit, so a crash between two pages costs nothing,
+ *   chunks left with a count of zero because they were leased.
+ * What is in use is passed by; whoever leaves it wakes the collector again. Its commits are small
+ * and it waits for each, so it shares the committer like one client that writes one thing at a
+ * time.
+ *
+ * Failure: a turn that fails (no memory, no room for the log) is tried again after a while. What is
+ * damaged is passed by, and stays for the scrub to tell. */
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "store/chunks.h"
+
+#define ROWS_A_TURN     256
+#define RETRY_SECONDS   1
+#define REGULAR_SECONDS 3600 /* for uploads, whose end nobody announces */
+
+struct collector {
+    pthread_mutex_t lock; /* not ranked: held alone */
+    pthread_cond_t  wake;
+    pthread_t       thread;
+    bool            stopping, wanted;
+};
+
+/* ---- one manifest */
+
+struct page_drop {
+    struct wfl_store    *store;
+    uint32_t             id;
+    const wfl_ulid      *manifest;
+    uint32_t             number;
+    bool                 there; /* else the manifest has ended: its trash record goes */
+    struct manifest_page page;
+};
+
+static wfl_code page_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct page_drop *p = c->arg;
+    uint8_t           key[WFL_MANIFEST_KEY_LEN], trash[WFL_UPLOAD_KEY_MAX];
+
+    if (!p->there)
+        return wfl_txn_delete(t, WFL_SPACE_UPLOADS,
+                              wfl_key_upload(WFL_UPLOAD_TRASH, p->id, p->manifest, trash), err);
+    for (uint32_t i = 0; i < p->page.count; i++) {
+        wfl_hash hash;
+        memcpy(hash.bytes, p->page.chunks[i].hash, sizeof hash.bytes);
+        wfl_code rc = wfl_chunk_unref(p->store, t, p->id, &hash, err);
+        if (rc != WFL_OK) return rc;
+    }
+    return wfl_txn_delete(t, WFL_SPACE_MANIFESTS,
+                          wfl_key_manifest(p->id, p->manifest, p->number, key), err);
+}
+
+/* The last page first: whichever are left after a crash are those below, without a gap. */
+static wfl_code find_last_page(struct wfl_store *s, struct page_drop *p, wfl_error *err)
+{
+    uint8_t                 from[WFL_MANIFEST_KEY_LEN], to[WFL_MANIFEST_KEY_LEN];
+    struct wfl_engine_range range = {.space = WFL_SPACE_MANIFESTS, .reverse = true, .limit = 1};
+    wfl_code                rc;
+
+    range.from = wfl_key_manifest(p->id, p->manifest, 0, from);
+    range.to = wfl_key_manifest(p->id, p->manifest, WFL_PAGE_PARTS, to);
+    range.flow = p->id;
+    rc = wfl_wait_range(s, &range, err);
+    p->there = rc == WFL_OK && range.count > 0;
+    if (p->there) {
+        const uint8_t *number = range.pairs[0].key.data + WFL_MANIFEST_KEY_LEN - 4;
+        p->number = (uint32_t)number[0] << 24 | (uint32_t)number[1] << 16 |
+                    (uint32_t)number[2] << 8 | number[3];
+    }
+    wfl_engine_range_free(&range);
+    return rc;
+}
+
+static wfl_code collect_chunks(struct wfl_store *s, uint32_t id, const wfl_ulid *manifest,
+                               wfl_error *err)
+{
+    struct page_drop *p = wfl_alloc_zero(s->alloc, 1, sizeof *p);
+    wfl_code          rc;
+
+    if (p == NULL) return wfl_fail(err, WFL_NOMEM, "no memory to collect");
+    *p = (struct page_drop){.store = s, .id = id, .manifest = manifest};
+    rc = find_last_page(s, p, err);
+    while (rc == WFL_OK) {
+        bool last = !p->there;
+
+        if (p->there) rc = wfl_manifest_read_page(s, id, manifest, p->number, &p->page, err);
+        if (rc == WFL_OK)
+            rc = wfl_wait_commit(s,
+                                 &(struct wait_commit){.apply = page_apply,
+                                                       .arg = p,
+                                                       .bytes = WFL_RECORD_PAGE_MAX * 2,
+                                                       .durability = WFL_BUFFERED},
+                                 err);
+        if (last) break;
+        p->there = p->number-- > 0;
+    }
+    wfl_alloc_free(s->alloc, p);
+    return rc;
+}
+
+/* ---- a manifest of manifests: each becomes trash of its own */
+
+struct parts_drop {
+    struct wfl_store *store;
+    uint32_t          id;
+    const wfl_ulid   *manifest;
+    wfl_slice         list;
+    uint32_t          count;
+};
+
+static wfl_code parts_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct parts_drop *p = c->arg;
+    uint8_t            key[WFL_MANIFEST_KEY_LEN], trash[WFL_UPLOAD_KEY_MAX];
+    wfl_code           rc;
+
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct wfl_record_extent extent;
+        wfl_ulid                 manifest;
+
+        wfl_record_parts_at(p->list.data, i, &extent);
+        memcpy(manifest.bytes, extent.manifest, sizeof manifest.bytes);
+        rc = wfl_manifest_to_trash(p->store, t, p->id, &manifest, WFL_RECORD_CHUNKS, err);
+        if (rc != WFL_OK) return rc;
+    }
+    rc = wfl_txn_delete(t, WFL_SPACE_MANIFESTS,
+                        wfl_key_manifest(p->id, p->manifest, WFL_PAGE_PARTS, key), err);
+    if (rc != WFL_OK) return rc;
+    return wfl_txn_delete(t, WFL_SPACE_UPLOADS,
+                          wfl_key_upload(WFL_UPLOAD_TRASH, p->id, p->manifest, trash), err);
+}
+
+static wfl_code collect_parts(struct wfl_store *s, uint32_t id, const wfl_ulid *manifest,
+                              wfl_error *err)
+{
+    struct parts_drop p = {.store = s, .id = id, .manifest = manifest};
+    uint8_t           key[WFL_MANIFEST_KEY_LEN];
+    struct wfl_pin    pin = {0};
+    wfl_code          rc = wfl_engine_read(s->engine, WFL_SPACE_MANIFESTS,
+                                           wfl_key_manifest(id, manifest, WFL_PAGE_PARTS, key), &pin, err);
+
+    if (rc != WFL_OK) return rc;
+    const char *wrong = wfl_record_parts_read(pin.value.data, pin.value.len, &p.count);
+    p.list = pin.value;
+    rc = wrong != NULL ? wfl_fail(err, WFL_CORRUPT_OBJECT, "the list of parts: %s", wrong)
+                       : wfl_wait_commit(s,
+                                         &(struct wait_commit){.apply = parts_apply,
+                                                               .arg = &p,
+                                                               .bytes = pin.value.len * 4 + 1024,
+                                                               .durability = WFL_BUFFERED},
+                                         err);
+    wfl_pin_release(&pin);
+    return rc;
+}
+
+/* ---- rows, by their kind */
+
+struct turn {
+    struct wfl_store *store;
+    bool              left;    /* something is in use, or has to be tried again */
+    bool              changed; /* new trash came to be: the turn goes round again */
+};
+
+static wfl_code collect_manifest(struct turn *turn, uint32_t id, wfl_slice rest, wfl_slice value,
+                                 wfl_error *err)
+{
+    enum wfl_record_storage storage;
+    wfl_ulid                manifest;
+    wfl_code                rc;
+
+    memcpy(manifest.bytes, rest.data, sizeof manifest.bytes);
+    if (wfl_record_trash_read(value.data, value.len, &storage) != NULL) return WFL_OK;
+    if (!wfl_active_collect(turn->store, &manifest)) {
+        turn->left = true;
+        return WFL_OK;
+    }
+    rc = storage == WFL_RECORD_CHUNKS ? collect_chunks(turn->store, id, &manifest, err)
+                                      : collect_parts(turn->store, id, &manifest, err);
+    turn->changed |= rc == WFL_OK && storage == WFL_RECORD_PARTS;
+    wfl_active_collected(turn->store, &manifest);
+    return rc;
+}
+
+struct zero_drop {
+    struct wfl_store *store;
+    uint32_t          id;
+    wfl_hash          hash;
+};
+
+static wfl_code zero_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct zero_drop *z = c->arg;
+
+    return wfl_chunk_drop_zero(z->store, t, z->id, &z->hash, err);
+}
+
+static wfl_code collect_zero(struct turn *turn, uint32_t id, wfl_slice rest, wfl_slice value,
+                             wfl_error *err)
+{
+    struct zero_drop z = {.store = turn->store, .id = id};
+
+    (void)value;
+    if (rest.len != WFL_HASH_LEN) return WFL_OK;
+    memcpy(z.hash.bytes, rest.data, sizeof z.hash.bytes);
+    return wfl_wait_commit(turn->store,
+                           &(struct wait_commit){.apply = zero_apply,
+                                                 .arg = &z,
+                                                 .bytes = WFL_RECORD_SMALL_MAX,
+                                                 .durability = WFL_BUFFERED},
+                           err);
+}
+
+/* A bucket that is deleted takes its uploads along. */
+static wfl_code bucket_is_there(struct wfl_store *s, uint32_t id, bool *there, wfl_error *err)
+{
+    uint8_t        key[WFL_ID_LEN];
+    struct wfl_pin pin = {0};
+    wfl_code rc = wfl_engine_read(s->engine, WFL_SPACE_BUCKETS, wfl_key_bucket(id, key), &pin, err);
+
+    wfl_pin_release(&pin);
+    *there = rc == WFL_OK;
+    return rc == WFL_NOT_FOUND ? WFL_OK : rc;
+}
+
+static wfl_code collect_upload(struct turn *turn, uint32_t id, wfl_slice rest, wfl_slice value,
+                               wfl_error *err)
+{
+    struct wfl_record_upload_state state;
+    struct wfl_store              *s = turn->store;
+    wfl_ulid                       upload;
+    bool                           there = false;
+    wfl_code                       rc;
+
+    if (wfl_record_upload_state_read(value.data, value.len, &state) != NULL) return WFL_OK;
+    memcpy(upload.bytes, rest.data, sizeof upload.bytes);
+    rc = bucket_is_there(s, id, &there, err);
+    if (rc != WFL_OK) return rc;
+    if (there && state.touched_ms + s->upload_ttl_ms > wfl_clock_unix_ms(s->clock)) return WFL_OK;
+    turn->changed = true;
+    return wfl_upload_remove(s, id, &upload, err);
+}
+
+/* All rows of UPLOADS that begin with `tag`, a page at a time. Rows that come to be behind the
+ * page's end during the walk are met too. A row that fails is left for another turn. */
+static wfl_code walk(struct turn *turn, uint8_t tag,
+                     wfl_code (*collect)(struct turn *turn, uint32_t id, wfl_slice rest,
+                                         wfl_slice value, wfl_error *err),
+                     wfl_error *err)
+{
+    uint8_t                 from[WFL_UPLOAD_KEY_MAX + 1] = {tag}, to[1] = {(uint8_t)(tag + 1)};
+    struct wfl_engine_range range = {.space = WFL_SPACE_UPLOADS, .limit = ROWS_A_TURN};
+    wfl_code                rc;
+    wfl_error               why;
+
+    range.from = wfl_slice_of(from, 1);
+    range.to = wfl_slice_of(to, 1);
+    do {
+        rc = wfl_wait_range(turn->store, &range, err);
+        for (uint32_t i = 0; rc == WFL_OK && i < range.count; i++) {
+            uint32_t  id;
+            wfl_slice rest;
+
+            if (!wfl_key_read_upload(range.pairs[i].key, &id, &rest)) continue;
+            wfl_code row = collect(turn, id, rest, range.pairs[i].value, &why);
+            if (row == WFL_OK || row == WFL_CORRUPT_OBJECT || row == WFL_NOT_FOUND) continue;
+            turn->left = true;
+            rc = wfl_fail(err, row, "collecting: %s", why.message);
+        }
+        if (rc == WFL_OK && range.more) { /* go on behind the last */
+            wfl_slice last = range.pairs[range.count - 1].key;
+            memcpy(from, last.data, last.len);
+            from[last.len] = 0;
+            range.from = wfl_slice_of(from, last.len + 1);
+        }
+        wfl_engine_range_free(&range);
+    } while (rc == WFL_OK && range.more);
+    return rc;
+}
+
+wfl_code wfl_store_collect(struct wfl_store *s, bool *left, wfl_error *err)
+{
+    struct turn turn;
+    wfl_code    rc;
+
+    do {
+        turn = (struct turn){.store = s};
+        rc = walk(&turn, WFL_UPLOAD_STATE, collect_upload, err);
+        if (rc == WFL_OK) rc = walk(&turn, WFL_UPLOAD_TRASH, collect_manifest, err);
+        if (rc == WFL_OK) rc = walk(&turn, WFL_UPLOAD_ZERO, collect_zero, err);
+    } while (rc == WFL_OK && turn.changed);
+    *left = turn.left;
+    return rc;
+}
+
+/* ---- the thread */
+
+void wfl_collector_wake(struct wfl_store *s)
+{
+    struct collector *c = s->collector;
+
+    if (c == NULL) return;
+    pthread_mutex_lock(&c->lock);
+    c->wanted = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* Until woken, `seconds` at the most. False: it is to end. */
+static bool wait_for_work(struct collector *c, unsigned seconds)
+{
+    struct timespec until;
+    bool            go_on;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += seconds;
+    pthread_mutex_lock(&c->lock);
+    while (!c->wanted && !c->stopping)
+        if (pthread_cond_timedwait(&c->wake, &c->lock, &until) == ETIMEDOUT) break;
+    c->wanted = false;
+    go_on = !c->stopping;
+    pthread_mutex_unlock(&c->lock);
+    return go_on;
+}
+
+static void *collector_run(void *arg)
+{
+    struct wfl_store *s = arg;
+    uint64_t          regular = s->upload_ttl_ms / 2000 + 1;
+    unsigned          seconds;
+
+    if (regular > REGULAR_SECONDS) regular = REGULAR_SECONDS;
+    do {
+        wfl_error err;
+        bool      left;
+
+        seconds = wfl_store_collect(s, &left, &err) == WFL_OK ? (unsigned)regular : RETRY_SECONDS;
+    } while (wait_for_work(s->collector, seconds));
+    return NULL;
+}
+
+/* Signals are for the program's main thread. */
+static bool start_thread(struct wfl_store *s)
+{
+    sigset_t all, before;
+    bool     ok;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    ok = pthread_create(&s->collector->thread, NULL, collector_run, s) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (ok) pthread_setname_np(s->collector->thread, "wfl-collect");
+    return ok;
+}
+
+wfl_code wfl_collector_start(struct wfl_store *s, wfl_error *err)
+{
+    struct collector  *c = wfl_alloc_zero(s->alloc, 1, sizeof *c);
+    pthread_condattr_t attr;
+
+    if (c == NULL) return wfl_fail(err, WFL_NOMEM, "no memory for the collector");
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    s->collector = c;
+    if (start_thread(s)) return WFL_OK;
+    pthread_cond_destroy(&c->wake);
+    pthread_mutex_destroy(&c->lock);
+    wfl_alloc_free(s->alloc, c);
+    s->collector = NULL;
+    return wfl_fail(err, WFL_IO, "the collector's thread could not be started");
+}
+
+void wfl_collector_stop(struct wfl_store *s)
+{
+    struct collector *c = s->collector;
+
+    if (c == NULL) return;
+    pthread_mutex_lock(&c->lock);
+    c->stopping = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    s->collector = NULL;
+    pthread_cond_destroy(&c->wake);
+    pthread_mutex_destroy(&c->lock);
+    wfl_alloc_free(s->alloc, c);
+}
