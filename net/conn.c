@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -49,22 +50,40 @@ static bool grow_queue(struct conn *c)
     return true;
 }
 
-bool conn_queue(struct conn *c, const void *data, size_t len, void (*release)(void *), void *arg,
-                struct wfl_exchange *x)
+static bool queue(struct conn *c, struct segment segment)
 {
     struct out_queue *q = &c->out;
 
     if (!grow_queue(c)) {
-        if (release != NULL) release(arg);
+        if (segment.release != NULL) segment.release(segment.arg);
         c->state = CONN_CLOSED;
         return false;
     }
     if (q->count == 0) c->write_progress_ns = c->reactor->now_ns;
-    q->items[(q->head + q->count++) & (q->cap - 1)] = (struct segment){data, len, release, arg, x};
-    q->bytes += len;
+    q->items[(q->head + q->count++) & (q->cap - 1)] = segment;
+    q->bytes += segment.len;
     q->ctl = NULL; /* what comes next must not be written into an earlier block */
-    if (x != NULL) x->unwritten++;
+    if (segment.x != NULL) segment.x->unwritten++;
     return true;
+}
+
+bool conn_queue(struct conn *c, const void *data, size_t len, void (*release)(void *), void *arg,
+                struct wfl_exchange *x)
+{
+    return queue(
+        c, (struct segment){.data = data, .len = len, .release = release, .arg = arg, .x = x});
+}
+
+bool conn_queue_part(struct conn *c, const struct wfl_body_part *part, struct wfl_exchange *x)
+{
+    return queue(c, (struct segment){.data = part->bytes.data,
+                                     .len = part->bytes.len,
+                                     .in_file = part->in_file,
+                                     .fd = part->fd,
+                                     .fd_at = part->fd_at,
+                                     .release = part->release,
+                                     .arg = part->arg,
+                                     .x = x});
 }
 
 static void free_block(void *arg)
@@ -134,7 +153,10 @@ static bool advance(struct conn *c, size_t n)
         struct segment *s = &c->out.items[c->out.head];
 
         if (s->len > n) {
-            s->data += n;
+            if (s->in_file)
+                s->fd_at += n;
+            else
+                s->data += n;
             s->len -= n;
             if (s->x != NULL && n < s->x->waiting_bytes) s->x->waiting_bytes -= n;
             break;
@@ -146,26 +168,51 @@ static bool advance(struct conn *c, size_t n)
     return finished;
 }
 
+/* Segments in memory from the front on, up to one in a file. */
+static ssize_t write_memory(struct conn *c, size_t *want)
+{
+    struct iovec  iov[IOV_MAX_OURS];
+    struct msghdr message = {.msg_iov = iov};
+    int           flags = MSG_NOSIGNAL;
+
+    for (uint32_t i = 0; i < c->out.count && i < IOV_MAX_OURS; i++) {
+        const struct segment *s = &c->out.items[(c->out.head + i) & (c->out.cap - 1)];
+
+        if (s->in_file) {
+            flags |= MSG_MORE; /* a head goes out with the first bytes of its body */
+            break;
+        }
+        iov[i].iov_base = (void *)(uintptr_t)s->data;
+        iov[i].iov_len = s->len;
+        *want += s->len;
+        message.msg_iovlen = i + 1;
+    }
+    return sendmsg(c->fd, &message, flags);
+}
+
+static ssize_t write_file(struct conn *c, size_t *want)
+{
+    const struct segment *s = &c->out.items[c->out.head];
+    off_t                 at = (off_t)s->fd_at;
+    ssize_t               n;
+
+    *want = s->len;
+    n = sendfile(c->fd, s->fd, &at, s->len);
+    if (n > 0) return n;
+    if (n == 0) errno = EIO; /* the file is shorter than was said: the peer must notice */
+    return -1;
+}
+
 /* Write what the socket takes. True: a segment was finished. */
 static bool flush(struct conn *c)
 {
     bool finished = false;
 
     while (c->out.count > 0 && c->state != CONN_CLOSED) {
-        struct iovec  iov[IOV_MAX_OURS];
-        struct msghdr message = {.msg_iov = iov};
-        size_t        want = 0;
-        ssize_t       n;
+        size_t  want = 0;
+        ssize_t n =
+            c->out.items[c->out.head].in_file ? write_file(c, &want) : write_memory(c, &want);
 
-        for (uint32_t i = 0; i < c->out.count && i < IOV_MAX_OURS; i++) {
-            const struct segment *s = &c->out.items[(c->out.head + i) & (c->out.cap - 1)];
-
-            iov[i].iov_base = (void *)(uintptr_t)s->data;
-            iov[i].iov_len = s->len;
-            want += s->len;
-            message.msg_iovlen = i + 1;
-        }
-        n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) c->state = CONN_CLOSED;

@@ -350,8 +350,7 @@ void http1_parts_added(struct wfl_exchange *x)
         part->sent = part->part.bytes.len;
         if (x->chunked && !queue_size_line(c, part->sent)) return;
         /* From here on the queue releases it. */
-        if (!conn_queue(c, part->part.bytes.data, part->sent, part->part.release, part->part.arg,
-                        x)) {
+        if (!conn_queue_part(c, &part->part, x)) {
             part->part.release = NULL;
             return;
         }

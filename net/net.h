@@ -73,6 +73,11 @@ void wfl_exchange_read(struct wfl_exchange *x, uint8_t *dst, size_t cap);
 
 struct wfl_body_part { /* bytes that stay in place until written; sent without a copy */
     wfl_slice bytes;
+    /* The same bytes in a file, to be sent from there (sendfile) where the connection is HTTP/1.1
+     * in clear: then bytes.data may be NULL, and bytes.len still says how many. */
+    bool     in_file;
+    int      fd;
+    uint64_t fd_at;
     void (*release)(void *arg); /* reactor thread, once, written or not; NULL: nothing to do */
     void *arg;
 };

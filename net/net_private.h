@@ -74,8 +74,11 @@ struct wfl_exchange {
 /* ---- output queue */
 
 struct segment {
-    const uint8_t *data;
+    const uint8_t *data; /* in memory, or at fd_at of a file */
     size_t         len;
+    bool           in_file;
+    int            fd;
+    uint64_t       fd_at;
     void (*release)(void *arg);
     void                *arg;
     struct wfl_exchange *x; /* told when it is written; may be NULL */
@@ -244,7 +247,8 @@ void conn_close_after_flush(struct conn *c); /* FLUSHING, then lingering */
 void conn_pump(struct conn *c);              /* go on wherever it stands; may close it */
 void conn_check_time(struct conn *c);
 bool conn_queue(struct conn *c, const void *data, size_t len, void (*release)(void *), void *arg,
-                struct wfl_exchange *x);               /* false: no memory; released already */
+                struct wfl_exchange *x); /* false: no memory; released already */
+bool conn_queue_part(struct conn *c, const struct wfl_body_part *part, struct wfl_exchange *x);
 bool conn_queue_copy(struct conn *c, wfl_slice bytes); /* control bytes */
 
 /* exchange.c */

@@ -31,6 +31,11 @@ bool conn_queue(struct conn *c, const void *data, size_t len, void (*release)(vo
     return true;
 }
 
+bool conn_queue_part(struct conn *c, const struct wfl_body_part *part, struct wfl_exchange *x)
+{
+    return conn_queue(c, part->bytes.data, part->bytes.len, part->release, part->arg, x);
+}
+
 bool conn_queue_copy(struct conn *c, wfl_slice bytes)
 {
     (void)c, (void)bytes;
