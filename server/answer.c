@@ -23,7 +23,7 @@ void answer_header_copy(struct request *r, struct answer *a, wfl_slice name, wfl
 }
 
 static void send(struct request *r, struct answer *a, int status, struct wfl_body_part part,
-                 uint64_t length, bool close)
+                 uint64_t length, bool more)
 {
     char                id[WFL_ULID_TEXT_LEN + 1];
     struct wfl_response response;
@@ -38,10 +38,10 @@ static void send(struct request *r, struct answer *a, int status, struct wfl_bod
         .length = length,
         .parts = &part,
         .part_count = part.bytes.len > 0 ? 1 : 0,
-        .close = close,
+        .more = more,
     };
     r->status = status;
-    r->sent_bytes = part.bytes.len;
+    r->sent_bytes = more ? length : part.bytes.len;
     r->server->answers[status >= 100 && status < 600 ? status / 100 : 0]++;
     wfl_exchange_respond(r->x, &response);
 }
@@ -50,6 +50,11 @@ void answer_send_part(struct request *r, struct answer *a, int status, struct wf
                       uint64_t length)
 {
     send(r, a, status, part, length, false);
+}
+
+void answer_begin(struct request *r, struct answer *a, int status, uint64_t length)
+{
+    send(r, a, status, (struct wfl_body_part){0}, length, true);
 }
 
 void answer_send(struct request *r, struct answer *a, int status, wfl_slice body)

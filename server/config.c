@@ -44,6 +44,13 @@ static const struct number_row numbers[] = {
     ROW(streams_max, 256, 1, 4096, "HTTP/2 streams a connection"),
     ROW(connections_max, 10000, 1, 1u << 20, "connections in all"),
     ROW(stop_timeout_seconds, 10, 1, 3600, "how long a stop waits for requests under way"),
+    ROW(segment_bytes, 256u << 20, 4u << 20, 2ull << 30, "size of a file of large contents"),
+    ROW(reserve_bytes, 64u << 20, 0, 1ull << 40, "of the disk, kept for what frees room"),
+    ROW(rewrite_bytes_per_second, 64u << 20, 1u << 20, 1ull << 40,
+        "rate of rewriting segments that are below half live"),
+    ROW(upload_ttl_seconds, 7 * 86400, 1, 365 * 86400,
+        "an upload untouched for so long is removed"),
+    ROW(verify_always, 0, 0, 1, "verify large contents at each reading, not at the first only"),
     ROW(access_log, 1, 0, 1, "a log line for each request"),
 };
 

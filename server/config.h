@@ -37,7 +37,12 @@ struct wfl_config { /* strings are the config's until fini */
     uint64_t streams_max;
     uint64_t connections_max;
     uint64_t stop_timeout_seconds;
-    uint64_t access_log; /* 1: a line a request */
+    uint64_t segment_bytes;
+    uint64_t reserve_bytes;
+    uint64_t rewrite_bytes_per_second;
+    uint64_t upload_ttl_seconds;
+    uint64_t verify_always; /* 1: each chunk each time it is read */
+    uint64_t access_log;    /* 1: a line a request */
 };
 
 enum wfl_config_outcome {

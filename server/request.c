@@ -30,10 +30,12 @@ static void log_request(struct request *r, bool ok)
     char                      id[WFL_ULID_TEXT_LEN + 1];
     int64_t took_ns = wfl_clock_mono_ns(&wfl_clock_system) - wfl_exchange_began_ns(r->x);
 
-    if (r->server->config->access_log == 0 && r->status < 500) return;
+    if (r->server->config->access_log == 0 && r->status < 500 && r->code == WFL_OK) return;
     wfl_ulid_format(wfl_exchange_id(r->x), id);
-    wfl_log_begin(r->server->log, &line, r->status >= 500 ? WFL_LOG_ERROR : WFL_LOG_INFO,
-                  "request");
+    bool broken_off = r->status < 400 && r->code != WFL_OK; /* damage met in the middle */
+
+    wfl_log_begin(r->server->log, &line,
+                  r->status >= 500 || broken_off ? WFL_LOG_ERROR : WFL_LOG_INFO, "request");
     wfl_json_key(&line.json, "request_id");
     wfl_json_cstr(&line.json, id);
     wfl_json_key(&line.json, "method");
@@ -44,7 +46,7 @@ static void log_request(struct request *r, bool ok)
                  wfl_slice_of(head->path.data, head->path.len > 2048 ? 2048 : head->path.len));
     wfl_json_key(&line.json, "status");
     wfl_json_u64(&line.json, (uint64_t)r->status);
-    if (r->status >= 400) {
+    if (r->status >= 400 || broken_off) {
         wfl_json_key(&line.json, "code");
         wfl_json_cstr(&line.json, wfl_code_name(r->code));
         wfl_json_key(&line.json, "reason");
@@ -73,6 +75,8 @@ static void log_request(struct request *r, bool ok)
 
 static void request_fini(struct request *r)
 {
+    intake_fini(r);
+    outlet_fini(r); /* before the get that it reads from */
     if (r->release != NULL) r->release(r);
     wfl_alloc_free(&wfl_alloc_libc, r->body);
     wfl_identity_fini(&r->who);
@@ -116,6 +120,21 @@ void request_await(struct request *r, wfl_code rc, void (*resume)(struct request
     tracked_of(r)->away = true;
     r->resume = resume;
     wfl_exchange_ref(r->x);
+}
+
+void request_work(struct request *r, uint64_t flow, uint64_t bytes,
+                  void (*work)(struct wfl_engine_work *work), void (*then)(struct request *r))
+{
+    wfl_code rc;
+
+    r->work = (struct wfl_engine_work){.flow = flow, .bytes = bytes, .run = work, .arg = r};
+    rc = wfl_engine_work(r->server->engine, &r->work);
+    if (rc == WFL_PENDING) {
+        request_await(r, rc, then);
+        return;
+    }
+    wfl_fail(&r->err, rc, "the worker pool is full");
+    answer_problem(r, NULL, &r->err);
 }
 
 /* ---- steps that routes share */
@@ -200,7 +219,9 @@ static void on_body(void *ctx, struct wfl_exchange *x, size_t n, bool end)
 
     (void)ctx;
     r->body_len += n;
-    if (r->body_len > r->body_max) {
+    if (r->intake != NULL) {
+        intake_on_body(r, n, end);
+    } else if (r->body_len > r->body_max) {
         refuse_large_body(r);
     } else if (end) {
         r->with_body(r);

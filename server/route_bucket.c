@@ -152,8 +152,8 @@ void route_bucket(struct request *r)
 {
     const struct wfl_request *head = request_head(r);
 
-    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
-        answer_problem(r, NULL, &r->err);
+    if (head->query.len > 0) {
+        route_uploads(r); /* the only query that a bucket has */
     } else if (wfl_slice_eq(head->method, WFL_S("GET"))) {
         if (request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0}))
             answer_document(r, 200);

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * PUT, GET, HEAD and DELETE of an object. A PUT's body is received whole, hashed (large ones in the
- * worker pool), compared with what was declared, and only then handed to the store: a body that
- * breaks off or differs never gets near it. A GET's content stays pinned in the store and is
- * written from there. */
+ * PUT, GET, HEAD and DELETE of an object. A PUT's body is received whole where it is small, and
+ * streamed into the store's chunks where it is not (intake.c); it is named by the store only when
+ * all of it has come and compared well with what was declared. A GET's content stays pinned in the
+ * store and is written from there, chunk by chunk where it is large (outlet.c). */
 #include "server/headers.h"
 #include "server/server.h"
 
 #include <stdio.h>
-
-/* Up to here hashing costs a reactor less than a trip to the pool (about 20 us at 6 GB/s). */
-#define HASH_HERE_MAX (128u << 10)
 
 /* ---- PUT */
 
@@ -19,45 +16,55 @@ static void release_put(struct request *r)
     wfl_put_fini(&r->op.put);
 }
 
-static void resume_put(struct request *r)
+void request_answer_stored(struct request *r, const wfl_ulid *version, uint64_t size,
+                           const wfl_hash *blake3, bool created)
 {
-    struct wfl_put *op = &r->op.put;
-    struct answer   a = {0};
-    char            version[WFL_ULID_TEXT_LEN + 1], etag[WFL_ULID_TEXT_LEN + 3], hash[65];
-    wfl_buf         text;
-    wfl_json        json;
+    struct answer a = {0};
+    char          text_of[WFL_ULID_TEXT_LEN + 1], etag[WFL_ULID_TEXT_LEN + 3], hash[65];
+    wfl_buf       text;
+    wfl_json      json;
 
-    wfl_ulid_format(&op->version, version);
-    if (op->rc != WFL_OK) {
-        if (op->rc == WFL_PRECONDITION_FAILED && !wfl_ulid_is_zero(&op->version)) {
-            answer_header_copy(r, &a, WFL_S("x-wfldb-version"), wfl_slice_str(version));
-        }
-        answer_problem(r, &a, &op->err);
-        return;
-    }
-    snprintf(etag, sizeof etag, "\"%s\"", version);
-    wfl_hex_encode(wfl_slice_of(op->blake3.bytes, WFL_HASH_LEN), hash);
+    wfl_ulid_format(version, text_of);
+    snprintf(etag, sizeof etag, "\"%s\"", text_of);
+    wfl_hex_encode(wfl_slice_of(blake3->bytes, WFL_HASH_LEN), hash);
     answer_header_copy(r, &a, WFL_S("etag"), wfl_slice_str(etag));
-    answer_header_copy(r, &a, WFL_S("x-wfldb-version"), wfl_slice_str(version));
+    answer_header_copy(r, &a, WFL_S("x-wfldb-version"), wfl_slice_str(text_of));
     answer_header_copy(r, &a, WFL_S("x-wfldb-content-blake3"), wfl_slice_str(hash));
     wfl_buf_init(&text, &wfl_alloc_libc, 16u << 10);
     wfl_json_init(&json, &text);
     wfl_json_object(&json);
     wfl_json_key(&json, "bucket");
-    wfl_json_str(&json, op->bucket);
+    wfl_json_str(&json, r->target.bucket);
     wfl_json_key(&json, "key");
-    wfl_json_str(&json, op->key);
+    wfl_json_str(&json, r->target.key);
     wfl_json_key(&json, "version");
-    wfl_json_cstr(&json, version);
+    wfl_json_cstr(&json, text_of);
     wfl_json_key(&json, "size");
-    wfl_json_u64(&json, op->content.len);
+    wfl_json_u64(&json, size);
     wfl_json_key(&json, "blake3");
     wfl_json_cstr(&json, hash);
     wfl_json_end(&json);
-    answer_json(r, &a, op->created ? 201 : 200, &text);
+    answer_json(r, &a, created ? 201 : 200, &text);
 }
 
-static void store_put(struct request *r)
+static void resume_put(struct request *r)
+{
+    struct wfl_put *op = &r->op.put;
+    struct answer   a = {0};
+    char            version[WFL_ULID_TEXT_LEN + 1];
+
+    if (op->rc == WFL_OK) {
+        request_answer_stored(r, &op->version, op->size, &op->blake3, op->created);
+        return;
+    }
+    if (op->rc == WFL_PRECONDITION_FAILED && !wfl_ulid_is_zero(&op->version)) {
+        wfl_ulid_format(&op->version, version);
+        answer_header_copy(r, &a, WFL_S("x-wfldb-version"), wfl_slice_str(version));
+    }
+    answer_problem(r, &a, &op->err);
+}
+
+static void store_small(struct request *r)
 {
     if (!r->digest_ok) {
         wfl_fail(&r->err, WFL_CONTENT_MISMATCH,
@@ -71,32 +78,18 @@ static void store_put(struct request *r)
     request_await(r, wfl_store_put(r->server->store, &r->op.put), resume_put);
 }
 
-static void hash_in_pool(struct wfl_engine_work *work)
-{
-    struct request *r = work->arg;
-
-    r->digest_ok = request_digest_matches(r, wfl_slice_of(r->body, r->body_len), &r->op.put.blake3);
-    request_done(r);
-}
-
 static void put_with_body(struct request *r)
 {
-    wfl_code rc;
+    struct wfl_put *op = &r->op.put;
 
-    if (r->body_len <= HASH_HERE_MAX) {
-        r->digest_ok =
-            request_digest_matches(r, wfl_slice_of(r->body, r->body_len), &r->op.put.blake3);
-        store_put(r);
+    op->large = intake_content(r, &op->size, &op->blake3);
+    if (op->large == NULL) {
+        r->digest_ok = request_digest_matches(r, wfl_slice_of(r->body, r->body_len), &op->blake3);
+        store_small(r);
         return;
     }
-    r->work = (struct wfl_engine_work){.bytes = r->body_len, .run = hash_in_pool, .arg = r};
-    rc = wfl_engine_work(r->server->engine, &r->work);
-    if (rc == WFL_PENDING) {
-        request_await(r, rc, store_put);
-        return;
-    }
-    wfl_fail(&r->err, rc, "hashing: the worker pool is full");
-    answer_problem(r, NULL, &r->err);
+    r->release = release_put;
+    request_await(r, wfl_store_put(r->server->store, op), resume_put);
 }
 
 static void put_done(struct wfl_put *op)
@@ -105,7 +98,7 @@ static void put_done(struct wfl_put *op)
 }
 
 /* What is known before the body: refused here, a large upload need not be sent at all. */
-static wfl_code check_bucket(struct request *r, uint64_t *max, wfl_error *err)
+wfl_code request_object_max(struct request *r, uint64_t *max, wfl_error *err)
 {
     struct wfl_bucket_info info;
     wfl_code               rc =
@@ -142,11 +135,16 @@ static void put_object(struct request *r)
     }
     if (!request_durability(r, &op->durability)) return;
     if (!request_permit(r, WFL_OP_PUT, op->bucket, op->key)) return;
-    if (check_bucket(r, &max, &r->err) != WFL_OK) {
+    if (request_object_max(r, &max, &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
         return;
     }
-    request_read_body(r, max, put_with_body);
+    /* What is known to be small is received whole; a body of unknown length may turn out so. */
+    if (!request_head(r)->has_body ||
+        (request_head(r)->length_known && request_head(r)->length <= WFL_VALUE_BYTES_MAX))
+        request_read_body(r, max < WFL_VALUE_BYTES_MAX ? max : WFL_VALUE_BYTES_MAX, put_with_body);
+    else
+        request_take_content(r, max, WFL_VALUE_BYTES_MAX, put_with_body);
 }
 
 /* ---- GET and HEAD */
@@ -246,6 +244,10 @@ static void answer_content(struct request *r, struct answer *a)
                  (unsigned long long)(range.first + range.count - 1),
                  (unsigned long long)op->object.size);
         answer_header_copy(r, a, WFL_S("content-range"), wfl_slice_str(text));
+    }
+    if (op->large) {
+        request_send_content(r, a, outcome == WFL_RANGE_PART ? 206 : 200, range.first, range.count);
+        return;
     }
     if (!op->head_only && range.count > 0) {
         bytes = wfl_slice_of(op->content.data + range.first, (size_t)range.count);
@@ -357,8 +359,8 @@ void route_object(struct request *r)
 {
     const struct wfl_request *head = request_head(r);
 
-    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
-        answer_problem(r, NULL, &r->err);
+    if (head->query.len > 0) {
+        route_upload(r); /* the only queries that an object has */
     } else if (wfl_slice_eq(head->method, WFL_S("GET"))) {
         get_object(r, false);
     } else if (wfl_slice_eq(head->method, WFL_S("HEAD"))) {

@@ -141,16 +141,22 @@ static wfl_code open_store(struct wfl_server *s, wfl_error *err)
                 .block_cache_bytes = c->block_cache_bytes,
                 .write_buffer_bytes = c->write_buffer_bytes,
                 .pool_threads = (uint32_t)c->pool_threads,
+                .segment_bytes = c->segment_bytes,
+                .reserve_bytes = c->reserve_bytes,
+                .rewrite_bytes_per_second = c->rewrite_bytes_per_second,
                 .alloc = &wfl_alloc_libc,
             },
             &s->engine, err);
     }
     if (rc == WFL_OK) {
-        rc = wfl_store_open(&(struct wfl_store_config){.engine = s->engine,
-                                                       .clock = &wfl_clock_system,
-                                                       .random = &wfl_random_system,
-                                                       .alloc = &wfl_alloc_libc},
-                            &s->store, err);
+        rc = wfl_store_open(
+            &(struct wfl_store_config){.engine = s->engine,
+                                       .clock = &wfl_clock_system,
+                                       .random = &wfl_random_system,
+                                       .alloc = &wfl_alloc_libc,
+                                       .collects = true,
+                                       .upload_ttl_seconds = (uint32_t)c->upload_ttl_seconds},
+            &s->store, err);
     }
     return rc;
 }

@@ -4,6 +4,7 @@
  *
  *   request.c   head -> authenticate -> target -> grant -> nonce -> a route, and the answer's shape
  *   route_*.c   a file per resource: body in, one store operation, answer
+ *   intake.c    a large body on its way into the store, outlet.c a large content on its way out
  *   ops.c       the listener for health and metrics
  *   server.c    putting it together, starting and stopping
  *
@@ -47,6 +48,28 @@ struct wfl_handler wfl_ops_handler(struct wfl_server *s);
 
 /* ---- a request, from on_head to on_end */
 
+struct request;
+
+struct upload_op { /* of a multipart upload, done by a worker (route_upload.c) */
+    struct wfl_put          given;
+    wfl_ulid                upload;
+    struct wfl_part         part;
+    enum wfl_durability     durability;
+    struct wfl_part        *parts; /* as listed, or as the client lists them */
+    uint32_t                part_count;
+    bool                    parts_are_stores;
+    bool                    has_whole;
+    wfl_hash                whole;
+    struct wfl_completion  *completion;
+    struct wfl_completed    completed;
+    bool                    ended;
+    struct wfl_upload_info *uploads;
+    uint32_t                upload_count;
+    wfl_code                rc;
+    void (*run)(struct request *r);  /* on the worker: sets rc, and err of the request */
+    void (*then)(struct request *r); /* on the reactor */
+};
+
 struct request {
     struct wfl_server   *server;
     struct wfl_exchange *x;
@@ -55,6 +78,9 @@ struct request {
     struct wfl_post      post;
     void (*resume)(struct request *r);  /* on the reactor, when the store has answered */
     void (*release)(struct request *r); /* what the route holds; at the very end; may be NULL */
+
+    struct intake *intake; /* of a body that is not received whole; in the arena */
+    struct outlet *outlet; /* of a content that is not sent from memory; in the arena */
 
     uint8_t *body; /* whole, from the libc allocator */
     size_t   body_len, body_cap;
@@ -67,6 +93,7 @@ struct request {
         struct wfl_delete    del;
         struct wfl_scan      scan;
         struct wfl_bucket_op bucket;
+        struct upload_op     upload;
     } op;
     struct wfl_engine_work work;
     wfl_buf                text;      /* of a listing, while it is made */
@@ -100,6 +127,8 @@ void answer_header(struct answer *a, wfl_slice name, wfl_slice value);
 /* Bytes copied into the request's arena, for values made on the stack. */
 void answer_header_copy(struct request *r, struct answer *a, wfl_slice name, wfl_slice value);
 
+/* Send status and headers; `length` bytes follow by wfl_exchange_send. */
+void answer_begin(struct request *r, struct answer *a, int status, uint64_t length);
 /* Send status and headers with a body that needs no release, e.g. in the arena; adds X-Request-Id.
  */
 void answer_send(struct request *r, struct answer *a, int status, wfl_slice body);
@@ -119,14 +148,44 @@ void answer_not_allowed(struct request *r, const char *allow);
 void request_read_body(struct request *r, uint64_t max, void (*next)(struct request *r));
 /* After a store call: PENDING waits for request_done, anything else goes on now. */
 void request_await(struct request *r, wfl_code rc, void (*resume)(struct request *r));
+/* Run `work` in the pool, among what belongs to `flow`, then `then` on the reactor. Where the pool
+ * is full the request is answered with OVERLOADED. */
+void request_work(struct request *r, uint64_t flow, uint64_t bytes,
+                  void (*work)(struct wfl_engine_work *work), void (*then)(struct request *r));
 /* For the operations' `done`: any thread, posts the request back. `arg` is the request. */
 void request_done(void *request);
 /* Compute the BLAKE3 of `content` (into *blake3, may be NULL) and compare what was declared. */
 bool request_digest_matches(const struct request *r, wfl_slice content, wfl_hash *blake3);
+/* As a PUT is answered (route_object.c). */
+void request_answer_stored(struct request *r, const wfl_ulid *version, uint64_t size,
+                           const wfl_hash *blake3, bool created);
+/* What a write may hold: bucket, packet and protocol (route_object.c). BUCKET_NOT_FOUND, NOMEM. */
+WFL_MUST_USE wfl_code request_object_max(struct request *r, uint64_t *max, wfl_error *err);
 /* Grant, then nonce. False: answered already. */
 bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key);
 /* "durable" unless X-WflDB-Durability says buffered. False: answered INVALID_HEADER. */
 bool request_durability(struct request *r, enum wfl_durability *out);
+
+/* ---- large bodies (intake.c) */
+
+/* Receive the body chunk by chunk into a content of the target's bucket, hashed and written in the
+ * pool while more comes in, a window of 4 MiB at the most in memory; then call `next`. With
+ * `small_max` (-1: none) a body of no more bytes than that is left in `body`, no content is made
+ * and nothing of it is compared. Of a content what was declared of it has been compared. */
+void request_take_content(struct request *r, uint64_t max, int64_t small_max,
+                          void (*next)(struct request *r));
+/* In `next`: the sealed content with its size and hash; NULL: it is in the body. */
+struct wfl_ingest *intake_content(const struct request *r, uint64_t *size, wfl_hash *blake3);
+void               intake_on_body(struct request *r, size_t n, bool end);
+void               intake_fini(struct request *r);
+
+/* ---- large contents (outlet.c) */
+
+/* Answer with [first, first + count) of the get's large content. Headers are sent when the first
+ * chunk has been verified; damage that is met later breaks the answer off. */
+void request_send_content(struct request *r, struct answer *a, int status, uint64_t first,
+                          uint64_t count);
+void outlet_fini(struct request *r);
 
 /* ---- routes: called with an authenticated request and its target */
 
@@ -135,5 +194,7 @@ void route_bucket(struct request *r);
 void route_object(struct request *r);
 void route_scan(struct request *r);
 void route_server(struct request *r);
+void route_upload(struct request *r);  /* an object's target whose query says multipart or upload */
+void route_uploads(struct request *r); /* a bucket's, with ?uploads */
 
 #endif
