@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wfldb-admin: keys and packets. Works on files alone and needs no server. */
+ * wfldb-admin: keys and packets, which need no server, and what those who run one need. */
 #include "admin/admin.h"
 
 #include <sys/prctl.h>
@@ -27,6 +27,11 @@ static const char help_text[] =
     "                                its links, grants and times, in words; whether a root trusts "
     "it\n"
     "\n"
+    "  scrub [--rate BYTES-PER-SECOND] [--status | --stop] [--credential FILE] [--endpoint URL]\n"
+    "                                has a running server verify every chunk of large contents, and\n"
+    "                                waits; names bad ones and the objects concerned (exit code 1);\n"
+    "                                needs a credential with admin\n"
+    "\n"
     "Files that exist are never replaced.\n"
     "Ops: get put delete scan watch manage admin. Limits: max_object_bytes, requests_per_second,\n"
     "bytes_per_second. --json prints JSON. --help, --version.\n"
@@ -41,7 +46,8 @@ int main(int argc, char **argv)
                     {"public", admin_public},
                     {"issue", admin_issue},
                     {"credential", admin_credential},
-                    {"inspect", admin_inspect}};
+                    {"inspect", admin_inspect},
+                    {"scrub", admin_scrub}};
     wfl_error err = {0};
 
     (void)prctl(PR_SET_DUMPABLE, 0); /* private keys pass through here */
@@ -60,7 +66,7 @@ int main(int argc, char **argv)
     }
     if (argc < 2)
         return cli_fail(CLI_USAGE,
-                        "name a command: keygen, public, issue, credential or inspect; see --help");
+                        "name a command: keygen, public, issue, credential, inspect or scrub; see --help");
     for (size_t i = 0; i < WFL_COUNT(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
             return cli_finish(commands[i].run(argc - 2, argv + 2));

@@ -5,7 +5,7 @@
 #define WFL_CLIENT_COMMANDS_H
 
 #include "client/cli.h"
-#include "client/wfldb.h"
+#include "client/cli_open.h"
 
 #define COMMAND_PAIRS_MAX 100
 

@@ -14,16 +14,7 @@
 
 int command_failed(const wfldb_error *err, const char *what)
 {
-    int code = err->status == 404                  ? CLI_NOT_FOUND
-               : err->status >= 400                ? CLI_REFUSED
-               : strcmp(err->code, "request") == 0 ? CLI_USAGE
-                                                   : CLI_FAILED;
-
-    if (err->request_id[0] != '\0') {
-        return cli_fail(code, "%s: %s (%s, request %s)", what, err->detail, err->code,
-                        err->request_id);
-    }
-    return cli_fail(code, "%s: %s (%s)", what, err->detail, err->code);
+    return cli_call_failed(err, what);
 }
 
 int command_split(const char *text, bool key_needed, char **bucket, const char **key)

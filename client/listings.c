@@ -146,3 +146,39 @@ int wfldb_bucket_list(wfldb *db, char **document, wfldb_error *err)
     call_init(&c, db, "GET", NULL, NULL, err);
     return fetch_document(&c, document);
 }
+
+/* ---- the scrub */
+
+int wfldb_scrub_start(wfldb *db, uint64_t bytes_per_second, char **document, wfldb_error *err)
+{
+    struct call c;
+    char        body[64] = "{}", hex[65];
+
+    if (bytes_per_second > 0)
+        snprintf(body, sizeof body, "{\"bytes_per_second\":%llu}",
+                 (unsigned long long)bytes_per_second);
+    call_init(&c, db, "POST", "-", "scrub", err);
+    c.has_body = true;
+    c.body = body;
+    c.body_len = strlen(body);
+    wfl_auth_sha256_hex(wfl_slice_of(c.body, c.body_len), hex);
+    call_header(&c, "X-WflDB-Content-SHA256", wfl_slice_str(hex));
+    call_header(&c, "Content-Type", WFL_S("application/json"));
+    return fetch_document(&c, document);
+}
+
+int wfldb_scrub_status(wfldb *db, char **document, wfldb_error *err)
+{
+    struct call c;
+
+    call_init(&c, db, "GET", "-", "scrub", err);
+    return fetch_document(&c, document);
+}
+
+int wfldb_scrub_stop(wfldb *db, char **document, wfldb_error *err)
+{
+    struct call c;
+
+    call_init(&c, db, "DELETE", "-", "scrub", err);
+    return fetch_document(&c, document);
+}

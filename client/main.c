@@ -104,34 +104,6 @@ static int parse(int argc, char **argv, struct global *g, struct command *c)
     return status;
 }
 
-static int open_handle(const struct global *g, struct command *c)
-{
-    struct cli_credential credential;
-    struct wfl_secret     text = {0};
-    const char           *endpoint = g->endpoint;
-    wfldb_error           why;
-    wfl_error             err = {0};
-    int                   status = cli_load_credential(g->credential, &credential);
-
-    if (status == CLI_DONE && wfl_key_write_private(&credential.key, credential.packet,
-                                                    credential.endpoint, &text, &err) != WFL_OK) {
-        status = cli_fail(CLI_FAILED, "%s", err.message);
-    }
-    if (endpoint == NULL) endpoint = getenv("WFLDB_ENDPOINT");
-    if (endpoint != NULL && *endpoint == '\0') endpoint = NULL;
-    if (status == CLI_DONE) {
-        c->db = wfldb_open(&(wfldb_options){.endpoint = endpoint,
-                                            .credential = (const char *)text.data,
-                                            .credential_len = text.len,
-                                            .http2 = g->http2 > 0},
-                           &why);
-        if (c->db == NULL) status = cli_fail(CLI_USAGE, "%s", why.detail);
-    }
-    wfl_secret_free(&text);
-    cli_credential_fini(&credential);
-    return status;
-}
-
 /* An option that would be ignored is a mistake: `rm -r` must not remove one key and say "done". */
 static int check_options(const struct global *g, const struct command *c, const char *name,
                          unsigned allowed)
@@ -189,7 +161,7 @@ static int run(const struct global *g, struct command *c)
             return cli_fail(CLI_USAGE, "use it so: wfldb %s", commands[i].usage);
         }
         status = check_options(g, c, name, commands[i].allowed);
-        if (status == CLI_DONE) status = open_handle(g, c);
+        if (status == CLI_DONE) status = cli_open(g->credential, g->endpoint, g->http2 > 0, &c->db);
         if (status == CLI_DONE) status = commands[i].run(c);
         wfldb_close(c->db);
         return status;

@@ -121,6 +121,14 @@ int wfldb_bucket_info(wfldb *db, const char *bucket, char **document, wfldb_erro
 int wfldb_bucket_delete(wfldb *db, const char *bucket, wfldb_error *err);
 int wfldb_bucket_list(wfldb *db, char **document, wfldb_error *err);
 
+/* ---- the server's scrub, which verifies every chunk; for clients that hold `admin`. Documents are
+ * JSON texts, freed with free(); NULL: not wanted. */
+
+/* bytes_per_second 0: the server's default. One that runs goes on with the new rate. */
+int wfldb_scrub_start(wfldb *db, uint64_t bytes_per_second, char **document, wfldb_error *err);
+int wfldb_scrub_status(wfldb *db, char **document, wfldb_error *err);
+int wfldb_scrub_stop(wfldb *db, char **document, wfldb_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -129,6 +129,13 @@ static void write_metrics(struct wfl_server *s, wfl_buf *text)
     metric(text, "read_only", "gauge", "1 after a failed write to the log.", engine.read_only);
     metric(text, "engine_memory_bytes", "gauge", "Caches and write buffers.", engine.memory_bytes);
     metric(text, "resident_memory_bytes", "gauge", "Resident memory.", resident_bytes());
+    metric(text, "segments", "gauge", "Files of large contents.", engine.segments);
+    metric(text, "segment_bytes", "gauge", "Their bytes on disk.", engine.segment_bytes);
+    metric(text, "live_bytes", "gauge", "Of these in chunks that are named.", engine.live_bytes);
+    metric(text, "rewritten_bytes_total", "counter", "Moved, to return room.",
+           engine.rewritten_bytes);
+    metric(text, "corrupt_chunks_total", "counter", "Chunks that failed their hash.",
+           engine.blobs_corrupt);
     metric(text, "packets_cached", "gauge", "Verified key packets kept.", auth.packets_cached);
     metric(text, "packet_cache_hits_total", "counter", "Packets found verified.", auth.packet_hits);
     metric(text, "packet_cache_misses_total", "counter", "Packets verified anew.",

@@ -314,6 +314,9 @@ static void route(struct request *r)
     case WFL_TARGET_SERVER:
         route_server(r);
         return;
+    case WFL_TARGET_SCRUB:
+        route_scrub(r);
+        return;
     case WFL_TARGET_NONE:
         break;
     }

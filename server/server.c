@@ -158,6 +158,7 @@ static wfl_code open_store(struct wfl_server *s, wfl_error *err)
                                        .upload_ttl_seconds = (uint32_t)c->upload_ttl_seconds},
             &s->store, err);
     }
+    if (rc == WFL_OK) rc = scrub_new(s, &s->scrub, err);
     return rc;
 }
 
@@ -251,6 +252,7 @@ void wfl_server_stop(struct wfl_server *s)
     s->stopping = 1;
     if (s->net != NULL) wfl_net_stop(s->net, timeout_ms);
     if (s->ops != NULL) wfl_net_stop(s->ops, 1000);
+    scrub_free(s->scrub);
     /* The engine answers what it still has; those answers reach exchanges that have ended. */
     wfl_engine_stop(s->engine);
     wfl_net_free(s->net);

@@ -29,6 +29,7 @@ struct wfl_server {
     struct wfl_auth         *auth;
     struct wfl_net          *net;
     struct wfl_net          *ops;
+    struct scrub            *scrub;
     struct wfl_key_pair      identity;
     int                      lock_fd;
     _Atomic int              stopping;
@@ -187,6 +188,17 @@ void request_send_content(struct request *r, struct answer *a, int status, uint6
                           uint64_t count);
 void outlet_fini(struct request *r);
 
+/* ---- scrubbing (scrub.c): reads and verifies every chunk, in a thread of its own, at a bounded rate */
+
+struct scrub;
+WFL_MUST_USE wfl_code scrub_new(struct wfl_server *s, struct scrub **out, wfl_error *err);
+void                  scrub_free(struct scrub *s); /* ends one under way; NULL is accepted */
+/* Any thread. One that runs goes on with the new rate. IO, NOMEM. */
+WFL_MUST_USE wfl_code scrub_start(struct scrub *s, uint64_t bytes_per_second, wfl_error *err);
+void                  scrub_stop(struct scrub *s); /* soon; what was found stays */
+/* How it stands and what was found, one JSON object. */
+void scrub_write(struct scrub *s, wfl_json *out);
+
 /* ---- routes: called with an authenticated request and its target */
 
 void route_buckets(struct request *r);
@@ -194,6 +206,7 @@ void route_bucket(struct request *r);
 void route_object(struct request *r);
 void route_scan(struct request *r);
 void route_server(struct request *r);
+void route_scrub(struct request *r);
 void route_upload(struct request *r);  /* an object's target whose query says multipart or upload */
 void route_uploads(struct request *r); /* a bucket's, with ?uploads */
 

@@ -80,6 +80,10 @@ wfl_code wfl_target_parse(const struct wfl_request *r, wfl_arena *arena, struct 
             out->kind = WFL_TARGET_SERVER;
             return WFL_OK;
         }
+        if (has_key && wfl_slice_eq(rest, WFL_S("scrub"))) {
+            out->kind = WFL_TARGET_SCRUB;
+            return WFL_OK;
+        }
         return wfl_fail(err, WFL_NOT_FOUND, "no such system path in this release");
     }
     if (!wfl_name_bucket_valid(out->bucket)) {

@@ -318,6 +318,24 @@ WFL_MUST_USE wfl_code wfl_upload_list(struct wfl_store *s, wfl_slice bucket, wfl
  * be taken yet because it is in use. */
 WFL_MUST_USE wfl_code wfl_store_collect(struct wfl_store *s, bool *left, wfl_error *err);
 
+/* ---- which objects a damaged chunk concerns */
+
+/* What a blob's name says. False: it is none of this store's. */
+WFL_MUST_USE bool wfl_store_chunk_name(wfl_slice name, uint32_t *bucket_id, wfl_hash *hash);
+
+struct wfl_concerned {
+    uint32_t        bucket_id;
+    const wfl_hash *hashes; /* of the chunks, few */
+    uint32_t        count;
+    /* Of each object that has one of them, in the order of keys. The slices live for the call. */
+    void (*report)(void *ctx, wfl_slice bucket, wfl_slice key, const wfl_ulid *version);
+    void               *ctx;
+    const _Atomic bool *stop; /* looked at now and then: true ends the search with CLOSED */
+};
+/* Blocks, and reads all manifests of the bucket. IO, NOMEM, CLOSED. */
+WFL_MUST_USE wfl_code wfl_store_concerned(struct wfl_store *s, const struct wfl_concerned *what,
+                                          wfl_error *err);
+
 /* ---- scan (protocol, Scan) */
 
 #define WFL_SCAN_LIMIT_MAX       1000
