@@ -29,7 +29,8 @@
     X(UPLOADS, "uploads") /* multipart uploads in progress */                                      \
     X(NONCES, "nonces")   /* outcomes of writes, for exactly-once */                               \
     X(REVOCATIONS, "revocations")                                                                  \
-    X(MANIFESTS, "manifests") /* which chunks a large content is made of */
+    X(MANIFESTS, "manifests") /* which chunks a large content is made of */                        \
+    X(DUE, "due")             /* what is to be done, by the time at which it is */
 
 #define WFL_SPACE_ENUM(name, text) WFL_SPACE_##name,
 enum wfl_space { WFL_SPACES(WFL_SPACE_ENUM) WFL_SPACE_COUNT };
@@ -118,6 +119,29 @@ WFL_MUST_USE wfl_code wfl_engine_range(struct wfl_engine *e, struct wfl_engine_r
 /* The same, for threads that may block: never PENDING, `done` is not called. */
 WFL_MUST_USE wfl_code wfl_engine_range_now(struct wfl_engine *e, struct wfl_engine_range *range);
 void                  wfl_engine_range_free(struct wfl_engine_range *range); /* accepts zero */
+
+/* ---- views: the whole of an engine as it is at one moment, walked by threads that may block
+ *
+ * A view keeps what it shows from being reclaimed: it is for one answer, not for keeping. */
+
+struct wfl_view;
+struct wfl_iter; /* of one thread at a time */
+
+WFL_MUST_USE wfl_code wfl_view_open(struct wfl_engine *e, struct wfl_view **out, wfl_error *err);
+void                  wfl_view_close(struct wfl_view *v); /* its iterators first; NULL accepted */
+/* Over the keys below `to` (exclusive; empty: all), which must live as long. NOMEM. */
+WFL_MUST_USE wfl_code wfl_view_iter(struct wfl_view *v, enum wfl_space space, wfl_slice to,
+                                    struct wfl_iter **out, wfl_error *err);
+void                  wfl_iter_close(struct wfl_iter *it); /* NULL is accepted */
+void                  wfl_iter_seek(struct wfl_iter *it, wfl_slice key);      /* the first >= */
+void                  wfl_iter_seek_last(struct wfl_iter *it, wfl_slice key); /* the last <= */
+void                  wfl_iter_step(struct wfl_iter *it, bool back);
+bool                  wfl_iter_valid(struct wfl_iter *it);
+/* Only where valid; both live until the next move. */
+wfl_slice wfl_iter_key(struct wfl_iter *it);
+wfl_slice wfl_iter_value(struct wfl_iter *it);
+/* Why it is not valid: OK at an end, else CORRUPT_OBJECT, IO. */
+WFL_MUST_USE wfl_code wfl_iter_status(struct wfl_iter *it, wfl_error *err);
 
 /* A bounded piece of other work (hashing a large body) on the same fair pool. */
 struct wfl_engine_work {

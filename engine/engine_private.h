@@ -11,6 +11,10 @@ struct wfl_engine_ops {
     wfl_code (*get)(struct wfl_engine *e, struct wfl_engine_get *get);
     wfl_code (*range)(struct wfl_engine *e, struct wfl_engine_range *range);
     wfl_code (*range_now)(struct wfl_engine *e, struct wfl_engine_range *range);
+    wfl_code (*view_open)(struct wfl_engine *e, struct wfl_view **out, wfl_error *err);
+    void (*view_close)(struct wfl_view *v);
+    wfl_code (*iter_open)(struct wfl_view *v, enum wfl_space space, wfl_slice to,
+                          struct wfl_iter **out, wfl_error *err);
     wfl_code (*work)(struct wfl_engine *e, struct wfl_engine_work *work);
     wfl_code (*read)(struct wfl_engine *e, enum wfl_space space, wfl_slice key, struct wfl_pin *pin,
                      wfl_error *err);
@@ -33,6 +37,18 @@ struct wfl_engine_ops {
 
 struct wfl_engine { /* first member of each engine */
     const struct wfl_engine_ops *ops;
+};
+
+struct wfl_view { /* first member of each engine's */
+    struct wfl_engine *engine;
+};
+
+struct wfl_cursor_ops;
+struct wfl_iter { /* first member of each engine's */
+    const struct wfl_cursor_ops *ops;
+    void                        *at; /* what ops take */
+    wfl_slice                    to;
+    void (*close)(struct wfl_iter *it);
 };
 
 struct wfl_txn_ops {

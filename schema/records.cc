@@ -245,6 +245,9 @@ const char *wfl_record_object_read(const uint8_t *record, size_t len, struct wfl
     case ws::Storage::Parts:
         out->storage = WFL_RECORD_PARTS;
         return root->manifest() != nullptr ? nullptr : "it names no manifest";
+    case ws::Storage::Tombstone:
+        out->storage = WFL_RECORD_TOMBSTONE;
+        return out->size == 0 ? nullptr : "a tombstone has a size";
     }
     return "a newer release wrote it";
 }
@@ -260,7 +263,7 @@ size_t wfl_record_bucket_write(const struct wfl_record_bucket *in,
         auto settings = ws::CreateBucketSettings(
             builder, set.versions, set.retain_seconds, set.quota_bytes, set.quota_objects,
             set.max_object_bytes, set.requests_per_second, set.bytes_per_second, set.expire_seconds,
-            set.public_read);
+            set.public_read, set.change_retain_seconds);
         return ws::CreateBucketRecord(builder, in->id, name, settings, &created);
     });
 }
@@ -284,16 +287,19 @@ const char *wfl_record_bucket_read(const uint8_t *record, size_t len, struct wfl
     out->settings.bytes_per_second = set->bytes_per_second();
     out->settings.expire_seconds = set->expire_seconds();
     out->settings.public_read = set->public_read();
+    out->settings.change_retain_seconds = set->change_retain_seconds();
     return nullptr;
 }
 
 size_t wfl_record_counters_write(const struct wfl_record_counters *in,
                                  uint8_t                           space[WFL_RECORD_SMALL_MAX])
 {
-    ws::Ulid version = ulid_of(in->version);
+    ws::Ulid version = ulid_of(in->version), floor = ulid_of(in->floor);
+    ws::Ulid changes_floor = ulid_of(in->changes_floor);
 
     return build(space, WFL_RECORD_SMALL_MAX, [&](fb::FlatBufferBuilder &builder) {
-        return ws::CreateCountersRecord(builder, in->objects, in->bytes, &version);
+        return ws::CreateCountersRecord(builder, in->objects, in->bytes, &version, &floor,
+                                        &changes_floor);
     });
 }
 
@@ -306,6 +312,8 @@ const char *wfl_record_counters_read(const uint8_t *record, size_t len,
     out->objects = root->objects();
     out->bytes = root->bytes();
     copy_ulid(root->version(), out->version);
+    copy_ulid(root->floor(), out->floor);
+    copy_ulid(root->changes_floor(), out->changes_floor);
     return nullptr;
 }
 
@@ -326,6 +334,68 @@ const char *wfl_record_store_read(const uint8_t *record, size_t len, struct wfl_
     out->format = root->format();
     copy_ulid(root->version(), out->version);
     out->bucket_id = root->bucket_id();
+    return nullptr;
+}
+
+/* ---- changes */
+
+namespace {
+
+size_t tag_notes_bytes(const struct wfl_record_pairs &tags)
+{
+    struct wfl_record_object only = {};
+
+    only.tags = tags;
+    return notes_bytes(only);
+}
+
+} // namespace
+
+size_t wfl_record_change_bound(const struct wfl_record_change *in)
+{
+    size_t bound = FIXED_BYTES + tag_notes_bytes(in->tags);
+    bool   ok = add_bound(&bound, in->key.len) && add_bound(&bound, in->by.len) &&
+              add_pairs_bound(&bound, in->tags);
+    return ok && bound < FLATBUFFERS_MAX_BUFFER_SIZE ? bound : SIZE_MAX;
+}
+
+size_t wfl_record_change_write(const struct wfl_record_change *in, uint8_t *space, size_t cap)
+{
+    if (cap < wfl_record_change_bound(in)) return 0;
+    size_t   skip = tag_notes_bytes(in->tags) + ALIGNMENT;
+    size_t   aligned_cap = skip;
+    Notes    notes = reinterpret_cast<Notes>(align_space(space, &aligned_cap));
+    ws::Hash hash(fb::span<const uint8_t, 32>(in->blake3, 32));
+    ws::Ulid jti = ulid_of(in->jti), erased = ulid_of(in->erased);
+    size_t   len = build(space + skip, cap - skip, [&](fb::FlatBufferBuilder &builder) {
+        auto tags = write_pairs(builder, notes, in->tags);
+        auto key = string_of(builder, in->key);
+        fb::Offset<fb::String> by = 0;
+        if (in->by.len > 0) by = string_of(builder, in->by);
+        return ws::CreateChangeRecord(builder, static_cast<uint8_t>(in->op), key, in->size,
+                                      in->op == WFL_CHANGE_PUT ? &hash : nullptr, by,
+                                      is_zero(in->jti) ? nullptr : &jti,
+                                      in->op == WFL_CHANGE_ERASE ? &erased : nullptr, tags);
+    });
+    memmove(space, space + skip, len);
+    return len;
+}
+
+const char *wfl_record_change_read(const uint8_t *record, size_t len, struct wfl_record_change *out)
+{
+    const ws::ChangeRecord *root = verified<ws::ChangeRecord>(record, len);
+
+    if (root == nullptr) return DAMAGED;
+    if (root->op() > WFL_CHANGE_ERASE) return "a newer release wrote it";
+    out->op = static_cast<enum wfl_record_change_op>(root->op());
+    out->key = bytes_of(root->key());
+    out->size = root->size();
+    if (root->blake3() != nullptr) memcpy(out->blake3, root->blake3()->bytes()->data(), 32);
+    else memset(out->blake3, 0, 32);
+    out->by = bytes_of(root->by());
+    copy_ulid(root->jti(), out->jti);
+    copy_ulid(root->erased(), out->erased);
+    out->tags = pairs_of(root->tags());
     return nullptr;
 }
 

@@ -40,6 +40,7 @@ enum wfl_record_storage {
     WFL_RECORD_VALUES = 1,
     WFL_RECORD_CHUNKS = 2,
     WFL_RECORD_PARTS = 3,
+    WFL_RECORD_TOMBSTONE = 4,
 };
 
 struct wfl_record_object {
@@ -77,6 +78,7 @@ struct wfl_record_settings { /* as wfldb.fbs, BucketSettings */
     int64_t bytes_per_second;
     int64_t expire_seconds;
     bool    public_read;
+    int64_t change_retain_seconds;
 };
 
 struct wfl_record_bucket {
@@ -90,6 +92,8 @@ struct wfl_record_counters {
     uint64_t objects;
     uint64_t bytes;
     uint8_t  version[16];
+    uint8_t  floor[16];
+    uint8_t  changes_floor[16];
 };
 
 struct wfl_record_store {
@@ -111,6 +115,25 @@ const char *wfl_record_counters_read(const uint8_t *record, size_t len,
 size_t      wfl_record_store_write(const struct wfl_record_store *in,
                                    uint8_t                        space[WFL_RECORD_SMALL_MAX]);
 const char *wfl_record_store_read(const uint8_t *record, size_t len, struct wfl_record_store *out);
+
+/* ---- changes */
+
+enum wfl_record_change_op { WFL_CHANGE_PUT = 0, WFL_CHANGE_DELETE = 1, WFL_CHANGE_ERASE = 2 };
+
+struct wfl_record_change {
+    enum wfl_record_change_op op;
+    struct wfl_record_bytes   key;
+    uint64_t                  size;
+    uint8_t                   blake3[32];
+    struct wfl_record_bytes   by;
+    uint8_t                   jti[16];    /* all zero: none */
+    uint8_t                   erased[16]; /* of an erase */
+    struct wfl_record_pairs   tags;
+};
+size_t      wfl_record_change_bound(const struct wfl_record_change *in);
+size_t      wfl_record_change_write(const struct wfl_record_change *in, uint8_t *space, size_t cap);
+const char *wfl_record_change_read(const uint8_t *record, size_t len,
+                                   struct wfl_record_change *out);
 
 /* ---- content in chunks */
 

@@ -225,6 +225,69 @@ static wfl_code local_range(struct wfl_engine *e, struct wfl_engine_range *range
     return rc;
 }
 
+/* ---- views */
+
+struct local_view {
+    struct wfl_view           base;
+    const rocksdb_snapshot_t *snapshot;
+};
+
+struct local_iter {
+    struct wfl_iter         base;
+    rocksdb_readoptions_t  *options;
+    rocksdb_iterator_t     *it;
+    const struct wfl_alloc *alloc;
+};
+
+static wfl_code local_view_open(struct wfl_engine *e, struct wfl_view **out, wfl_error *err)
+{
+    struct local      *l = local_of(e);
+    struct local_view *v = wfl_alloc_zero(l->alloc, 1, sizeof *v);
+
+    if (v == NULL) return wfl_fail(err, WFL_NOMEM, "view: out of memory");
+    v->base.engine = e;
+    v->snapshot = rocksdb_create_snapshot(l->db);
+    *out = &v->base;
+    return WFL_OK;
+}
+
+static void local_view_close(struct wfl_view *view)
+{
+    struct local_view *v = (struct local_view *)(void *)view;
+    struct local      *l = local_of(view->engine);
+
+    rocksdb_release_snapshot(l->db, v->snapshot);
+    wfl_alloc_free(l->alloc, v);
+}
+
+static void local_iter_close(struct wfl_iter *it)
+{
+    struct local_iter *i = (struct local_iter *)(void *)it;
+
+    rocksdb_iter_destroy(i->it);
+    rocksdb_readoptions_destroy(i->options);
+    wfl_alloc_free(i->alloc, i);
+}
+
+static wfl_code local_iter_open(struct wfl_view *view, enum wfl_space space, wfl_slice to,
+                                struct wfl_iter **out, wfl_error *err)
+{
+    struct local_view *v = (struct local_view *)(void *)view;
+    struct local      *l = local_of(view->engine);
+    struct local_iter *i = wfl_alloc_zero(l->alloc, 1, sizeof *i);
+
+    if (i == NULL) return wfl_fail(err, WFL_NOMEM, "iterator: out of memory");
+    i->alloc = l->alloc;
+    i->options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(i->options, v->snapshot);
+    if (to.len > 0)
+        rocksdb_readoptions_set_iterate_upper_bound(i->options, (const char *)to.data, to.len);
+    i->it = rocksdb_create_iterator_cf(l->db, i->options, l->spaces[space]);
+    i->base = (struct wfl_iter){.ops = &iterator_ops, .at = i->it, .close = local_iter_close};
+    *out = &i->base;
+    return WFL_OK;
+}
+
 /* ---- work, figures, copies */
 
 static uint64_t work_in_pool(struct wfl_job *job)
@@ -336,6 +399,9 @@ static const struct wfl_engine_ops local_ops = {
     .get = local_get,
     .range = local_range,
     .range_now = local_range_now,
+    .view_open = local_view_open,
+    .view_close = local_view_close,
+    .iter_open = local_iter_open,
     .work = local_work,
     .read = local_read,
     .blob_write = wfl_local_blob_write,

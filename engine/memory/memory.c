@@ -582,6 +582,53 @@ static void range_now(struct memory *m, struct wfl_engine_range *range)
                                         : wfl_page_fill(range, &position_ops, &p, m->alloc);
 }
 
+/* ---- views: nothing happens between the steps of one caller, so the moment is always now */
+
+struct memory_iter {
+    struct wfl_iter         base;
+    struct position         position;
+    const struct wfl_alloc *alloc;
+};
+
+static wfl_code memory_view_open(struct wfl_engine *e, struct wfl_view **out, wfl_error *err)
+{
+    struct memory *m = memory_of(e);
+
+    if (strikes(m, err)) return err->code;
+    *out = wfl_alloc_zero(m->alloc, 1, sizeof **out);
+    if (*out == NULL) return wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+    (*out)->engine = e;
+    return WFL_OK;
+}
+
+static void memory_view_close(struct wfl_view *v)
+{
+    wfl_alloc_free(memory_of(v->engine)->alloc, v);
+}
+
+static void memory_iter_close(struct wfl_iter *it)
+{
+    struct memory_iter *i = (struct memory_iter *)(void *)it;
+
+    wfl_alloc_free(i->alloc, i);
+}
+
+static wfl_code memory_iter_open(struct wfl_view *v, enum wfl_space space, wfl_slice to,
+                                 struct wfl_iter **out, wfl_error *err)
+{
+    struct memory      *m = memory_of(v->engine);
+    struct memory_iter *i = wfl_alloc_zero(m->alloc, 1, sizeof *i);
+
+    (void)to;
+    if (i == NULL) return wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+    i->position = (struct position){.table = &m->tables[space], .at = SIZE_MAX};
+    i->alloc = m->alloc;
+    i->base = (struct wfl_iter){
+        .ops = &position_ops, .at = &i->position, .close = memory_iter_close};
+    *out = &i->base;
+    return WFL_OK;
+}
+
 /* ---- blobs */
 
 static wfl_code blob_value_new(struct memory *m, wfl_slice content, const wfl_hash *hash,
@@ -930,6 +977,9 @@ static const struct wfl_engine_ops memory_ops = {
     .get = memory_get,
     .range = memory_range,
     .range_now = memory_range_now,
+    .view_open = memory_view_open,
+    .view_close = memory_view_close,
+    .iter_open = memory_iter_open,
     .work = memory_work,
     .read = memory_read,
     .blob_write = memory_blob_write,
