@@ -8,7 +8,7 @@
  * NOMEM, and what the engine says; then nothing has changed. */
 #include <assert.h>
 
-#include "store/internal.h"
+#include "store/write.h"
 
 static struct wfl_record_settings to_record(const struct wfl_bucket_settings *s)
 {
@@ -20,6 +20,7 @@ static struct wfl_record_settings to_record(const struct wfl_bucket_settings *s)
                                         .requests_per_second = s->requests_per_second,
                                         .bytes_per_second = s->bytes_per_second,
                                         .expire_seconds = s->expire_seconds,
+                                        .change_retain_seconds = s->change_retain_seconds,
                                         .public_read = s->public_read};
 }
 
@@ -55,12 +56,15 @@ static wfl_code create_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
     struct bucket *b = wfl_alloc_zero(s->alloc, 1, sizeof *b);
     if (b == NULL) return wfl_fail(err, WFL_NOMEM, "no memory for a bucket");
     b->id = s->last_bucket_id + 1;
-    b->settings = op->settings;
+    b->settings = b->shown = op->settings;
     b->created = version;
     b->group.version = version;
     b->name_len = op->name.len;
     memcpy(b->name, op->name.data, op->name.len);
     rc = write_bucket(t, b, err);
+    if (rc == WFL_OK) /* from now on its changes are looked at now and then */
+        rc = wfl_write_due(s, t, wfl_ulid_ms(&version) + 1000, WFL_DUE_CHANGES, b->id,
+                           (wfl_slice){0}, err);
     if (rc != WFL_OK) {
         wfl_alloc_free(s->alloc, b);
         return rc;
@@ -88,10 +92,39 @@ static wfl_code delete_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
     rc = wfl_txn_delete(t, WFL_SPACE_BUCKETS, wfl_key_bucket(b->id, id_key), err);
     if (rc != WFL_OK) return rc;
     rc = wfl_txn_delete(t, WFL_SPACE_META, wfl_key_counters(b->id, counters_key), err);
+    if (rc == WFL_OK)
+        rc = wfl_write_due(s, t, wfl_clock_unix_ms(s->clock), WFL_DUE_GONE, b->id, (wfl_slice){0},
+                           err);
     if (rc != WFL_OK) return rc;
+    s->trashed = true; /* the collector has something to do */
 
     b->stands = false;
     wfl_buckets_touch(s, b);
+    return WFL_OK;
+}
+
+static wfl_code patch_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct wfl_bucket_op      *op = c->arg;
+    struct wfl_store          *s = op->own.store;
+    struct bucket             *b = wfl_buckets_find(s, op->name);
+    struct wfl_bucket_settings before;
+    wfl_code                   rc;
+
+    if (b == NULL) return wfl_fail_no_bucket(err, op->name);
+    before = b->settings;
+    rc = wfl_settings_patch(op->patch, &b->settings, err);
+    if (rc == WFL_OK) rc = write_bucket(t, b, err);
+    if (rc == WFL_OK) /* what they bound now has to be looked at */
+        rc = wfl_write_due(s, t, wfl_clock_unix_ms(s->clock), WFL_DUE_BUCKET, b->id, (wfl_slice){0},
+                           err);
+    if (rc != WFL_OK) {
+        b->settings = before;
+        return rc;
+    }
+    b->patched = true;
+    wfl_buckets_touch(s, b);
+    s->trashed = true; /* the collector has something to do */
     return WFL_OK;
 }
 
@@ -104,16 +137,16 @@ static void bucket_done(struct wfl_commit *c)
     op->done(op);
 }
 
-static wfl_code submit(struct wfl_store *s, struct wfl_bucket_op *op, bool deleting)
+static wfl_code submit(struct wfl_store *s, struct wfl_bucket_op *op,
+                       wfl_code (*apply)(struct wfl_commit *, struct wfl_txn *, wfl_error *))
 {
     assert(op->name.len > 0 && op->name.len <= WFL_BUCKET_NAME_MAX);
     op->rc = WFL_PENDING;
     op->version = (wfl_ulid){0};
     op->own.store = s;
-    op->own.deleting = deleting;
     op->own.commit = (struct wfl_commit){.durability = op->durability,
-                                         .bytes = 2 * WFL_RECORD_SMALL_MAX,
-                                         .apply = deleting ? delete_apply : create_apply,
+                                         .bytes = 2 * WFL_RECORD_SMALL_MAX + op->patch.len,
+                                         .apply = apply,
                                          .done = bucket_done,
                                          .arg = op};
     wfl_code rc = wfl_engine_commit(s->engine, &op->own.commit);
@@ -124,10 +157,15 @@ static wfl_code submit(struct wfl_store *s, struct wfl_bucket_op *op, bool delet
 
 wfl_code wfl_store_bucket_create(struct wfl_store *s, struct wfl_bucket_op *op)
 {
-    return submit(s, op, false);
+    return submit(s, op, create_apply);
 }
 
 wfl_code wfl_store_bucket_delete(struct wfl_store *s, struct wfl_bucket_op *op)
 {
-    return submit(s, op, true);
+    return submit(s, op, delete_apply);
+}
+
+wfl_code wfl_store_bucket_patch(struct wfl_store *s, struct wfl_bucket_op *op)
+{
+    return submit(s, op, patch_apply);
 }

@@ -129,17 +129,43 @@ static struct counters published(struct wfl_store *s, const struct bucket *b)
     return counters;
 }
 
-wfl_code wfl_buckets_look_up(struct wfl_store *s, wfl_slice name, uint32_t *id, wfl_ulid *version,
+wfl_code wfl_buckets_look_up(struct wfl_store *s, wfl_slice name, struct bucket_view *out,
                              wfl_error *err)
 {
     pthread_rwlock_rdlock(&s->table_lock);
     struct bucket *b = find_visible_locked(s, name);
     if (b != NULL) {
-        *id = b->id;
-        if (version != NULL) *version = published(s, b).version;
+        struct counters counters = published(s, b);
+
+        *out = (struct bucket_view){.id = b->id,
+                                    .settings = b->shown,
+                                    .version = counters.version,
+                                    .floor = counters.floor,
+                                    .changes_floor = counters.changes_floor};
     }
     pthread_rwlock_unlock(&s->table_lock);
     return b != NULL ? WFL_OK : wfl_fail_no_bucket(err, name);
+}
+
+struct bucket *wfl_buckets_by_id(struct wfl_store *s, uint32_t id)
+{
+    for (size_t i = 0; i < s->table_count; i++)
+        if (s->table[i]->id == id && s->table[i]->stands) return s->table[i];
+    return NULL;
+}
+
+size_t wfl_buckets_name_of(struct wfl_store *s, uint32_t id, uint8_t out[WFL_BUCKET_NAME_MAX])
+{
+    size_t len = 0;
+
+    pthread_rwlock_rdlock(&s->table_lock);
+    for (size_t i = 0; i < s->table_count && len == 0; i++) {
+        if (s->table[i]->id != id || !s->table[i]->visible) continue;
+        len = s->table[i]->name_len;
+        memcpy(out, s->table[i]->name, len);
+    }
+    pthread_rwlock_unlock(&s->table_lock);
+    return len;
 }
 
 wfl_code wfl_store_bucket_info(struct wfl_store *s, wfl_slice name, wfl_arena *arena,
@@ -153,10 +179,11 @@ wfl_code wfl_store_bucket_info(struct wfl_store *s, wfl_slice name, wfl_arena *a
     struct bucket *b = find_visible_locked(s, name);
     if (b != NULL) {
         struct counters counters = published(s, b);
-        info.settings = b->settings;
+        info.settings = b->shown;
         info.objects = counters.objects;
         info.bytes = counters.bytes;
         info.version = counters.version;
+        info.floor = counters.floor;
     }
     pthread_rwlock_unlock(&s->table_lock);
     if (b == NULL) return wfl_fail_no_bucket(err, name);

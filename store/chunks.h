@@ -67,6 +67,12 @@ struct manifest_page {
 WFL_MUST_USE wfl_code wfl_manifest_read_page(struct wfl_store *s, uint32_t id,
                                              const wfl_ulid *manifest, uint32_t page,
                                              struct manifest_page *out, wfl_error *err);
+/* Committer: one owner more (a copy), one owner less; with the last it becomes trash. */
+WFL_MUST_USE wfl_code wfl_manifest_share(struct wfl_txn *t, uint32_t id, const wfl_ulid *manifest,
+                                         wfl_error *err);
+WFL_MUST_USE wfl_code wfl_manifest_release(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
+                                           const wfl_ulid         *manifest,
+                                           enum wfl_record_storage storage, wfl_error *err);
 /* Committer: the manifest has no owner any more (or, while it is written, none yet). */
 WFL_MUST_USE wfl_code wfl_manifest_to_trash(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
                                             const wfl_ulid         *manifest,

@@ -15,7 +15,7 @@
 #include <signal.h>
 #include <time.h>
 
-#include "store/chunks.h"
+#include "store/history.h"
 
 #define ROWS_A_TURN     256
 #define RETRY_SECONDS   1
@@ -65,7 +65,7 @@ static wfl_code find_last_page(struct wfl_store *s, struct page_drop *p, wfl_err
     wfl_code                rc;
 
     range.from = wfl_key_manifest(p->id, p->manifest, 0, from);
-    range.to = wfl_key_manifest(p->id, p->manifest, WFL_PAGE_PARTS, to);
+    range.to = wfl_key_manifest(p->id, p->manifest, WFL_PAGE_OWNERS, to);
     range.flow = p->id;
     rc = wfl_wait_range(s, &range, err);
     p->there = rc == WFL_OK && range.count > 0;
@@ -287,15 +287,18 @@ static wfl_code walk(struct turn *turn, uint8_t tag,
 wfl_code wfl_store_collect(struct wfl_store *s, bool *left, wfl_error *err)
 {
     struct turn turn;
+    uint64_t    next_ms = UINT64_MAX;
     wfl_code    rc;
 
-    do {
+    do { /* what is due first: it leaves trash */
         turn = (struct turn){.store = s};
-        rc = walk(&turn, WFL_UPLOAD_STATE, collect_upload, err);
+        rc = wfl_due_run(s, &next_ms, err);
+        if (rc == WFL_OK) rc = walk(&turn, WFL_UPLOAD_STATE, collect_upload, err);
         if (rc == WFL_OK) rc = walk(&turn, WFL_UPLOAD_TRASH, collect_manifest, err);
         if (rc == WFL_OK) rc = walk(&turn, WFL_UPLOAD_ZERO, collect_zero, err);
     } while (rc == WFL_OK && turn.changed);
     *left = turn.left;
+    s->next_due_ms = next_ms;
     return rc;
 }
 
@@ -327,6 +330,15 @@ static bool wait_for_work(struct collector *c, unsigned seconds)
     go_on = !c->stopping;
     pthread_mutex_unlock(&c->lock);
     return go_on;
+}
+
+/* Seconds until something is due, `most` at the most. */
+static unsigned until_due(struct wfl_store *s, unsigned most)
+{
+    uint64_t now_ms = wfl_clock_unix_ms(s->clock), next_ms = s->next_due_ms;
+
+    if (next_ms <= now_ms) return 0;
+    return (next_ms - now_ms) / 1000 >= most ? most : (unsigned)((next_ms - now_ms + 999) / 1000);
 }
 
 static void *collector_run(void *arg)

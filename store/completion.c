@@ -118,7 +118,10 @@ static wfl_code load(struct wfl_completion *c, wfl_error *err)
     struct wfl_record_upload_state state;
     uint8_t                        key[WFL_UPLOAD_KEY_MAX];
     struct wfl_pin                 pin = {0};
-    wfl_code                       rc = wfl_buckets_look_up(c->store, c->bucket, &c->id, NULL, err);
+    struct bucket_view             b;
+    wfl_code                       rc = wfl_buckets_look_up(c->store, c->bucket, &b, err);
+
+    if (rc == WFL_OK) c->id = b.id;
 
     if (rc == WFL_OK)
         rc = wfl_upload_read(c->store, c->id, c->key, &c->upload, &c->pin, &c->given, err);

@@ -47,14 +47,14 @@ wfl_code wfl_ingest_new(struct wfl_store *s, wfl_slice bucket, struct wfl_ingest
                         wfl_error *err)
 {
     struct wfl_ingest *c;
-    uint32_t           id;
-    wfl_code           rc = wfl_buckets_look_up(s, bucket, &id, NULL, err);
+    struct bucket_view b;
+    wfl_code           rc = wfl_buckets_look_up(s, bucket, &b, err);
 
     if (rc != WFL_OK) return rc;
     c = wfl_alloc_zero(s->alloc, 1, sizeof *c);
     if (c == NULL) return wfl_fail(err, WFL_NOMEM, "no memory for an upload");
     c->store = s;
-    c->id = id;
+    c->id = b.id;
     wfl_random_fill(s->random, c->manifest.bytes, sizeof c->manifest.bytes);
     wfl_hasher_init(&c->whole);
     rc = wfl_active_enter(s, &c->manifest);

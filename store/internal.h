@@ -22,7 +22,19 @@
 #define WFL_CHUNK_KEY_LEN    (WFL_ID_LEN + WFL_HASH_LEN)
 #define WFL_MANIFEST_KEY_LEN (WFL_ID_LEN + 16 + 4)
 #define WFL_UPLOAD_KEY_MAX   (1 + WFL_ID_LEN + WFL_HASH_LEN)
-#define WFL_PAGE_PARTS       UINT32_MAX /* the page number of a list of manifests */
+#define WFL_PAGE_PARTS       UINT32_MAX       /* the page number of a list of manifests */
+#define WFL_PAGE_OWNERS      (UINT32_MAX - 1) /* ... of the count of its owners; absent: one */
+#define WFL_HISTORY_KEY_MAX  (WFL_ID_LEN + WFL_KEY_MAX + 1 + 16)
+#define WFL_TAG_KEY_MAX      (WFL_ID_LEN + 64 + 1 + 256 + 1 + WFL_KEY_MAX)
+#define WFL_CHANGE_KEY_LEN   (WFL_ID_LEN + 16)
+#define WFL_DUE_KEY_MAX      (8 + 1 + WFL_ID_LEN + WFL_KEY_MAX)
+
+/* What is due, behind the time in a key of DUE. */
+#define WFL_DUE_EXPIRE  'x' /* bucket id, key: its object may have expired */
+#define WFL_DUE_HISTORY 'h' /* bucket id, key: it may have more versions than are kept */
+#define WFL_DUE_BUCKET  'b' /* bucket id: its settings have changed */
+#define WFL_DUE_GONE    'd' /* bucket id: it was deleted, and what is left of it goes */
+#define WFL_DUE_CHANGES 'c' /* bucket id: changes may be out of time */
 
 /* What a key of UPLOADS begins with, and what is behind it and the bucket id. */
 #define WFL_UPLOAD_GIVEN 'u' /* upload: what was said at its start */
@@ -45,6 +57,19 @@ wfl_slice wfl_key_upload(uint8_t tag, uint32_t id, const wfl_ulid *what,
 wfl_slice wfl_key_part(uint32_t id, const wfl_ulid *upload, uint32_t part,
                        uint8_t out[WFL_UPLOAD_KEY_MAX]);
 wfl_slice wfl_key_zero(uint32_t id, const wfl_hash *hash, uint8_t out[WFL_UPLOAD_KEY_MAX]);
+/* The older versions of a key, newest first; without `version` what all of them begin with. */
+wfl_slice wfl_key_history(uint32_t id, wfl_slice key, const wfl_ulid *version,
+                          uint8_t out[WFL_HISTORY_KEY_MAX]);
+/* Key and version from a key of HISTORY. False: it is none. */
+WFL_MUST_USE bool wfl_key_read_history(wfl_slice engine_key, wfl_slice *key, wfl_ulid *version);
+/* What the tag's rows begin with; `key` empty: all of them. */
+wfl_slice wfl_key_tag(uint32_t id, wfl_slice name, wfl_slice value, wfl_slice key,
+                      uint8_t out[WFL_TAG_KEY_MAX]);
+wfl_slice wfl_key_change(uint32_t id, const wfl_ulid *version, uint8_t out[WFL_CHANGE_KEY_LEN]);
+wfl_slice wfl_key_due(uint64_t due_ms, uint8_t kind, uint32_t id, wfl_slice key,
+                      uint8_t out[WFL_DUE_KEY_MAX]);
+WFL_MUST_USE bool wfl_key_read_due(wfl_slice engine_key, uint64_t *due_ms, uint8_t *kind,
+                                   uint32_t *id, wfl_slice *key);
 /* Id and what follows it, from a key that one of the three above has made; false: it is none. */
 WFL_MUST_USE bool wfl_key_read_upload(wfl_slice key, uint32_t *id, wfl_slice *rest);
 /* An object's key from its engine key, which wfl_key_object has made. */
@@ -81,19 +106,23 @@ static inline struct wfl_record_bytes wfl_to_record(wfl_slice slice)
 #define WFL_BUCKETS_MAX 100000 /* a store holds them all in memory, in one sorted table */
 
 struct counters {
-    uint64_t objects;
+    uint64_t objects; /* that are stored, the expired ones included until they are removed */
     uint64_t bytes;
     wfl_ulid version;
+    wfl_ulid floor;         /* reads of the past are exact from here on */
+    wfl_ulid changes_floor; /* changes up to and including this one are gone */
 };
 
 /* Within a group a bucket may be there for the committer and not yet for readers, or the other way
  * round; when the group is settled the two agree again, or the bucket goes. */
 struct bucket {
     uint32_t                   id;
-    struct wfl_bucket_settings settings;
+    struct wfl_bucket_settings settings; /* as the group leaves them; committer */
+    struct wfl_bucket_settings shown;    /* to readers: as stored; under table_lock */
     wfl_ulid                   created;
     bool                       visible;   /* to readers; under table_lock */
     bool                       stands;    /* in the group's state; committer */
+    bool                       patched;   /* settings changed by this group; committer */
     bool                       touched;   /* by this group; committer */
     struct counters            group;     /* as the group leaves them; committer */
     struct counters            published; /* as stored; under counters_lock */
@@ -125,6 +154,7 @@ struct wfl_store {
     struct active_table *actives;
     struct collector    *collector; /* NULL: its turns are the caller's */
     uint64_t             upload_ttl_ms;
+    _Atomic uint64_t     next_due_ms; /* as the collector's last turn saw it */
 };
 
 static inline wfl_slice wfl_bucket_name(const struct bucket *b)
@@ -140,13 +170,23 @@ void                  wfl_buckets_insert(struct wfl_store *s, struct bucket *b);
 void wfl_buckets_sweep(struct wfl_store *s);
 /* The bucket of the group's state. Committer. NULL: none. */
 struct bucket *wfl_buckets_find(struct wfl_store *s, wfl_slice name);
-/* Any thread: the id of a bucket, and the version of its last commit where `version` is not NULL.
- * BUCKET_NOT_FOUND. */
-WFL_MUST_USE wfl_code wfl_buckets_look_up(struct wfl_store *s, wfl_slice name, uint32_t *id,
-                                          wfl_ulid *version, wfl_error *err);
-void                  wfl_buckets_touch(struct wfl_store *s, struct bucket *b); /* committer */
-wfl_code              wfl_fail_no_bucket(wfl_error *err, wfl_slice name); /* BUCKET_NOT_FOUND */
-wfl_code              wfl_fail_no_key(wfl_error *err, wfl_slice bucket, wfl_slice key);
+/* Any thread: what a reader has to know of a bucket. BUCKET_NOT_FOUND. */
+struct bucket_view {
+    uint32_t                   id;
+    struct wfl_bucket_settings settings;
+    wfl_ulid                   version; /* of its last commit */
+    wfl_ulid                   floor;
+    wfl_ulid                   changes_floor;
+};
+WFL_MUST_USE wfl_code wfl_buckets_look_up(struct wfl_store *s, wfl_slice name,
+                                          struct bucket_view *out, wfl_error *err);
+/* Committer: by id, of the group's state. NULL: none. A walk over all: for what is rare. */
+struct bucket *wfl_buckets_by_id(struct wfl_store *s, uint32_t id);
+/* Any thread: the name of a visible bucket into `out`; its length, 0: none. A walk over all. */
+size_t   wfl_buckets_name_of(struct wfl_store *s, uint32_t id, uint8_t out[WFL_BUCKET_NAME_MAX]);
+void     wfl_buckets_touch(struct wfl_store *s, struct bucket *b); /* committer */
+wfl_code wfl_fail_no_bucket(wfl_error *err, wfl_slice name);       /* BUCKET_NOT_FOUND */
+wfl_code wfl_fail_no_key(wfl_error *err, wfl_slice bucket, wfl_slice key);
 
 /* The next version of all. Committer. */
 WFL_MUST_USE wfl_code wfl_store_next_version(struct wfl_store *s, wfl_ulid *out, wfl_error *err);
@@ -159,14 +199,21 @@ WFL_MUST_USE wfl_code wfl_store_load(struct wfl_store *s, wfl_error *err);
 /* ---- what puts and deletes judge (judge.c); committer */
 
 struct current {
-    bool                    exists;
-    wfl_ulid                version;
-    uint64_t                size;
-    enum wfl_record_storage storage;
-    wfl_ulid                manifest; /* of content in chunks */
+    bool                     stored; /* there is a record */
+    bool                     exists; /* and it has not expired: a live object */
+    wfl_ulid                 version;
+    uint64_t                 size;
+    enum wfl_record_storage  storage;
+    wfl_ulid                 manifest; /* of content in chunks */
+    struct wfl_record_object record;   /* points into the pin */
+    struct wfl_pin           pin;
 };
-WFL_MUST_USE wfl_code wfl_judge_current(struct wfl_txn *t, wfl_slice engine_key,
-                                        struct current *out, wfl_error *err);
+WFL_MUST_USE wfl_code wfl_judge_current(struct wfl_store *s, struct wfl_txn *t,
+                                        const struct bucket *b, wfl_slice key, struct current *out,
+                                        wfl_error *err);
+void                  wfl_current_fini(struct current *c); /* accepts zero */
+/* Out of time by the bucket's expire_seconds. */
+bool wfl_expired(const struct wfl_bucket_settings *set, const wfl_ulid *version, uint64_t now_ms);
 /* OK or PRECONDITION_FAILED. */
 WFL_MUST_USE wfl_code wfl_judge_conditions(const struct current       *current,
                                            const struct wfl_condition *match,
@@ -174,9 +221,9 @@ WFL_MUST_USE wfl_code wfl_judge_conditions(const struct current       *current,
 /* OK, OBJECT_TOO_LARGE, QUOTA_EXCEEDED: may `current` be replaced by `size` bytes? */
 WFL_MUST_USE wfl_code wfl_judge_limits(const struct bucket *b, const struct current *current,
                                        uint64_t size, wfl_error *err);
-/* Take the old content away, where it is not in the record: its row, or its chunks in time. */
-WFL_MUST_USE wfl_code wfl_judge_drop_content(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
-                                             const struct current *current, wfl_error *err);
+/* Take a version's content away, where it is not in the record: its row, or its chunks in time. */
+WFL_MUST_USE wfl_code wfl_drop_content(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
+                                       const struct wfl_record_object *record, wfl_error *err);
 
 /* ---- puts, for who makes an object in another way (objects_put.c) */
 
@@ -185,6 +232,13 @@ WFL_MUST_USE wfl_code wfl_judge_drop_content(struct wfl_store *s, struct wfl_txn
 WFL_MUST_USE wfl_code wfl_put_prepare(struct wfl_store *s, struct wfl_put *op, wfl_error *err);
 /* Committer: judge and write. */
 WFL_MUST_USE wfl_code wfl_put_apply(struct wfl_put *op, struct wfl_txn *t, wfl_error *err);
+
+/* ---- gets, for who finds the record in another way (objects_get.c) */
+
+void wfl_get_begin(struct wfl_store *s, struct wfl_get *op);
+/* Blocks. What own.header holds, which must be `version`, as the answer; own.id is set. NOT_FOUND:
+ * it is another one, or its content has moved on. */
+WFL_MUST_USE wfl_code wfl_get_show(struct wfl_get *op, const wfl_ulid *version);
 
 /* ---- cursors (cursor.c) */
 

@@ -8,26 +8,40 @@
 
 #include "store/chunks.h"
 
-wfl_code wfl_judge_current(struct wfl_txn *t, wfl_slice engine_key, struct current *out,
-                           wfl_error *err)
+bool wfl_expired(const struct wfl_bucket_settings *set, const wfl_ulid *version, uint64_t now_ms)
 {
-    struct wfl_record_object record;
-    struct wfl_pin           pin = {0};
-    wfl_code                 rc = wfl_txn_get(t, WFL_SPACE_OBJECTS, engine_key, &pin, err);
+    return set->expire_seconds >= 0 &&
+           wfl_ulid_ms(version) + 1000 * (uint64_t)set->expire_seconds <= now_ms;
+}
+
+wfl_code wfl_judge_current(struct wfl_store *s, struct wfl_txn *t, const struct bucket *b,
+                           wfl_slice key, struct current *out, wfl_error *err)
+{
+    uint8_t  space[WFL_OBJECT_KEY_MAX];
+    wfl_code rc;
 
     *out = (struct current){0};
+    rc = wfl_txn_get(t, WFL_SPACE_OBJECTS, wfl_key_object(b->id, key, space), &out->pin, err);
     if (rc == WFL_NOT_FOUND) return WFL_OK;
     if (rc != WFL_OK) return rc;
-    rc = wfl_record_load(pin.value, wfl_key_of_object(engine_key), &record, err);
-    if (rc == WFL_OK) {
-        out->exists = true;
-        out->size = record.size;
-        out->storage = record.storage;
-        memcpy(out->manifest.bytes, record.manifest, sizeof out->manifest.bytes);
-        memcpy(out->version.bytes, record.version, sizeof out->version.bytes);
+    rc = wfl_record_load(out->pin.value, key, &out->record, err);
+    if (rc != WFL_OK) {
+        wfl_current_fini(out);
+        return rc;
     }
-    wfl_pin_release(&pin);
-    return rc;
+    out->stored = true;
+    out->size = out->record.size;
+    out->storage = out->record.storage;
+    memcpy(out->manifest.bytes, out->record.manifest, sizeof out->manifest.bytes);
+    memcpy(out->version.bytes, out->record.version, sizeof out->version.bytes);
+    out->exists = !wfl_expired(&b->settings, &out->version, wfl_clock_unix_ms(s->clock));
+    return WFL_OK;
+}
+
+void wfl_current_fini(struct current *c)
+{
+    wfl_pin_release(&c->pin);
+    *c = (struct current){0};
 }
 
 static bool is_one_of(const struct current *current, const struct wfl_condition *condition)
@@ -72,13 +86,13 @@ wfl_code wfl_judge_limits(const struct bucket *b, const struct current *current,
                           wfl_error *err)
 {
     const struct wfl_bucket_settings *set = &b->settings;
-    uint64_t                          before = current->exists ? current->size : 0;
+    uint64_t                          before = current->stored ? current->size : 0;
 
     if (set->max_object_bytes >= 0 && size > (uint64_t)set->max_object_bytes)
         return wfl_fail(err, WFL_OBJECT_TOO_LARGE,
                         "the bucket takes objects of up to %" PRId64 " bytes",
                         set->max_object_bytes);
-    if (set->quota_objects >= 0 && !current->exists &&
+    if (set->quota_objects >= 0 && !current->stored &&
         b->group.objects >= (uint64_t)set->quota_objects)
         return wfl_fail(err, WFL_QUOTA_EXCEEDED, "the bucket holds %" PRId64 " objects at the most",
                         set->quota_objects);
@@ -90,20 +104,23 @@ wfl_code wfl_judge_limits(const struct bucket *b, const struct current *current,
     return WFL_OK;
 }
 
-wfl_code wfl_judge_drop_content(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
-                                const struct current *current, wfl_error *err)
+wfl_code wfl_drop_content(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
+                          const struct wfl_record_object *record, wfl_error *err)
 {
-    uint8_t key[WFL_VALUE_KEY_LEN];
+    wfl_ulid version, manifest;
+    uint8_t  key[WFL_VALUE_KEY_LEN];
 
-    if (!current->exists) return WFL_OK;
-    switch (current->storage) {
+    memcpy(version.bytes, record->version, sizeof version.bytes);
+    memcpy(manifest.bytes, record->manifest, sizeof manifest.bytes);
+    switch (record->storage) {
     case WFL_RECORD_INLINE:
+    case WFL_RECORD_TOMBSTONE:
         return WFL_OK;
     case WFL_RECORD_VALUES:
-        return wfl_txn_delete(t, WFL_SPACE_VALUES, wfl_key_value(id, &current->version, key), err);
+        return wfl_txn_delete(t, WFL_SPACE_VALUES, wfl_key_value(id, &version, key), err);
     case WFL_RECORD_CHUNKS:
     case WFL_RECORD_PARTS:
-        return wfl_manifest_to_trash(s, t, id, &current->manifest, current->storage, err);
+        return wfl_manifest_release(s, t, id, &manifest, record->storage, err);
     }
     abort(); /* a storage that the schema does not have */
 }

@@ -94,6 +94,84 @@ bool wfl_key_read_upload(wfl_slice key, uint32_t *id, wfl_slice *rest)
            wfl_key_read_bucket(id_key, id) && (*rest = key).len >= 16;
 }
 
+wfl_slice wfl_key_history(uint32_t id, wfl_slice key, const wfl_ulid *version,
+                          uint8_t out[WFL_HISTORY_KEY_MAX])
+{
+    size_t len = wfl_key_object(id, key, out).len;
+
+    out[len++] = 0; /* no key has one: a key's versions lie together, before those of longer keys */
+    if (version == NULL) return wfl_slice_of(out, len);
+    for (size_t i = 0; i < sizeof version->bytes; i++)
+        out[len++] = (uint8_t)~version->bytes[i];
+    return wfl_slice_of(out, len);
+}
+
+bool wfl_key_read_history(wfl_slice engine_key, wfl_slice *key, wfl_ulid *version)
+{
+    const size_t   tail = 1 + sizeof version->bytes;
+    const uint8_t *at;
+
+    if (engine_key.len <= WFL_ID_LEN + tail) return false;
+    *key = wfl_slice_of(engine_key.data + WFL_ID_LEN, engine_key.len - WFL_ID_LEN - tail);
+    at = engine_key.data + engine_key.len - tail;
+    if (*at++ != 0) return false;
+    for (size_t i = 0; i < sizeof version->bytes; i++)
+        version->bytes[i] = (uint8_t)~at[i];
+    return true;
+}
+
+static size_t append(uint8_t *out, size_t len, wfl_slice bytes)
+{
+    if (bytes.len > 0) memcpy(out + len, bytes.data, bytes.len);
+    return len + bytes.len;
+}
+
+wfl_slice wfl_key_tag(uint32_t id, wfl_slice name, wfl_slice value, wfl_slice key,
+                      uint8_t out[WFL_TAG_KEY_MAX])
+{
+    size_t len = WFL_ID_LEN;
+
+    assert(name.len <= 64 && value.len <= 256 && key.len <= WFL_KEY_MAX);
+    put_u32(id, out);
+    len = append(out, len, name);
+    out[len++] = 0;
+    len = append(out, len, value);
+    out[len++] = 0;
+    len = append(out, len, key);
+    return wfl_slice_of(out, len);
+}
+
+wfl_slice wfl_key_change(uint32_t id, const wfl_ulid *version, uint8_t out[WFL_CHANGE_KEY_LEN])
+{
+    return wfl_key_value(id, version, out);
+}
+
+wfl_slice wfl_key_due(uint64_t due_ms, uint8_t kind, uint32_t id, wfl_slice key,
+                      uint8_t out[WFL_DUE_KEY_MAX])
+{
+    put_u32((uint32_t)(due_ms >> 32), out);
+    put_u32((uint32_t)due_ms, out + 4);
+    out[8] = kind;
+    put_u32(id, out + 9);
+    return wfl_slice_of(out, append(out, 13, key));
+}
+
+bool wfl_key_read_due(wfl_slice engine_key, uint64_t *due_ms, uint8_t *kind, uint32_t *id,
+                      wfl_slice *key)
+{
+    uint32_t high, low;
+
+    if (engine_key.len < 13) return false;
+    if (!wfl_key_read_bucket(wfl_slice_of(engine_key.data, 4), &high) ||
+        !wfl_key_read_bucket(wfl_slice_of(engine_key.data + 4, 4), &low) ||
+        !wfl_key_read_bucket(wfl_slice_of(engine_key.data + 9, 4), id))
+        return false;
+    *due_ms = (uint64_t)high << 32 | low;
+    *kind = engine_key.data[8];
+    *key = wfl_slice_of(engine_key.data + 13, engine_key.len - 13);
+    return true;
+}
+
 wfl_slice wfl_key_of_object(wfl_slice engine_key)
 {
     assert(engine_key.len > WFL_ID_LEN);

@@ -25,6 +25,7 @@ static struct wfl_bucket_settings from_record(const struct wfl_record_settings *
                                         .requests_per_second = r->requests_per_second,
                                         .bytes_per_second = r->bytes_per_second,
                                         .expire_seconds = r->expire_seconds,
+                                        .change_retain_seconds = r->change_retain_seconds,
                                         .public_read = r->public_read};
 }
 
@@ -51,7 +52,7 @@ static wfl_code load_bucket(struct wfl_store *s, const struct wfl_pair *pair, wf
     struct bucket *b = wfl_alloc_zero(s->alloc, 1, sizeof *b);
     if (b == NULL) return wfl_fail(err, WFL_NOMEM, "no memory for a bucket");
     b->id = id;
-    b->settings = from_record(&record.settings);
+    b->settings = b->shown = from_record(&record.settings);
     memcpy(b->created.bytes, record.created, sizeof b->created.bytes);
     b->visible = b->stands = true;
     b->name_len = name.len;
@@ -82,6 +83,9 @@ static wfl_code load_counters(struct wfl_store *s, struct bucket *b, wfl_error *
         b->group.objects = record.objects;
         b->group.bytes = record.bytes;
         memcpy(b->group.version.bytes, record.version, sizeof b->group.version.bytes);
+        memcpy(b->group.floor.bytes, record.floor, sizeof b->group.floor.bytes);
+        memcpy(b->group.changes_floor.bytes, record.changes_floor,
+               sizeof b->group.changes_floor.bytes);
         b->published = b->group;
     }
     wfl_pin_release(&pin);

@@ -6,42 +6,39 @@
  * changed. */
 #include <assert.h>
 
-#include "store/internal.h"
+#include "store/write.h"
+
+static wfl_code judge_and_write(struct wfl_delete *op, struct wfl_txn *t, struct bucket *b,
+                                const struct current *current, wfl_error *err)
+{
+    wfl_ulid version;
+    wfl_code rc = wfl_judge_conditions(current, &op->match, &op->none_match, err);
+
+    if (rc != WFL_OK) {
+        op->version = current->exists ? current->version : (wfl_ulid){0};
+        return rc;
+    }
+    if (!current->exists) return wfl_fail_no_key(err, op->bucket, op->key);
+    rc = wfl_store_next_version(op->own.store, &version, err);
+    if (rc == WFL_OK)
+        rc =
+            wfl_write_delete(op->own.store, t, b, op->key, current, &version, op->by, op->jti, err);
+    if (rc == WFL_OK) op->version = version;
+    return rc;
+}
 
 static wfl_code delete_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
 {
     struct wfl_delete *op = c->arg;
-    struct wfl_store  *s = op->own.store;
-    struct bucket     *b = wfl_buckets_find(s, op->bucket);
-    uint8_t            space[WFL_OBJECT_KEY_MAX];
+    struct bucket     *b = wfl_buckets_find(op->own.store, op->bucket);
     struct current     current;
-    wfl_ulid           version;
     wfl_code           rc;
 
     if (b == NULL) return wfl_fail_no_bucket(err, op->bucket);
-    wfl_slice engine_key = wfl_key_object(b->id, op->key, space);
-    rc = wfl_judge_current(t, engine_key, &current, err);
-    if (rc != WFL_OK) return rc;
-    rc = wfl_judge_conditions(&current, &op->match, &op->none_match, err);
-    if (rc != WFL_OK) {
-        op->version = current.version;
-        return rc;
-    }
-    if (!current.exists) return wfl_fail_no_key(err, op->bucket, op->key);
-    rc = wfl_store_next_version(s, &version, err);
-    if (rc != WFL_OK) return rc;
-    rc = wfl_txn_delete(t, WFL_SPACE_OBJECTS, engine_key, err);
-    if (rc != WFL_OK) return rc;
-    rc = wfl_judge_drop_content(s, t, b->id, &current, err);
-    if (rc != WFL_OK) return rc;
-
-    assert(b->group.objects > 0 && b->group.bytes >= current.size);
-    b->group.objects--;
-    b->group.bytes -= current.size;
-    b->group.version = version;
-    wfl_buckets_touch(s, b);
-    op->version = version;
-    return WFL_OK;
+    rc = wfl_judge_current(op->own.store, t, b, op->key, &current, err);
+    if (rc == WFL_OK) rc = judge_and_write(op, t, b, &current, err);
+    wfl_current_fini(&current);
+    return rc;
 }
 
 static void delete_done(struct wfl_commit *c)

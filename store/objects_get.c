@@ -69,6 +69,13 @@ static wfl_code hold_large(struct wfl_get *op, const struct wfl_record_object *r
     return rc == WFL_NOMEM ? wfl_fail(&op->err, rc, "no memory to read an object") : rc;
 }
 
+static bool out_of_time(const struct wfl_get *op)
+{
+    const struct wfl_bucket_settings set = {.expire_seconds = op->own.expire_seconds};
+
+    return wfl_expired(&set, &op->object.version, wfl_clock_unix_ms(op->own.store->clock));
+}
+
 /* The object as its record says. `*elsewhere`: its content is wanted and not in the record. */
 static wfl_code take_header(struct wfl_get *op, bool *elsewhere)
 {
@@ -80,6 +87,7 @@ static wfl_code take_header(struct wfl_get *op, bool *elsewhere)
     op->own.header = op->own.get.pin;
     rc = wfl_record_load(op->own.header.value, op->key, &record, &op->err);
     if (rc == WFL_OK) rc = show(op, &record);
+    if (rc == WFL_OK && out_of_time(op)) return wfl_fail_no_key(&op->err, op->bucket, op->key);
     if (rc != WFL_OK || op->head_only) return rc;
     if (record.storage == WFL_RECORD_INLINE) {
         op->content = wfl_from_record(record.value);
@@ -147,11 +155,8 @@ static void step_done(struct wfl_engine_get *get)
     op->done(op);
 }
 
-wfl_code wfl_store_get(struct wfl_store *s, struct wfl_get *op)
+void wfl_get_begin(struct wfl_store *s, struct wfl_get *op)
 {
-    uint32_t id = 0;
-    wfl_code rc;
-
     assert(op->key.len > 0 && op->key.len <= WFL_KEY_MAX);
     op->rc = WFL_PENDING;
     op->object = (struct wfl_object){0};
@@ -162,11 +167,49 @@ wfl_code wfl_store_get(struct wfl_store *s, struct wfl_get *op)
     op->own.header = op->own.value = (struct wfl_pin){0};
     op->own.pairs = NULL;
     op->own.attempts = 0;
-    rc = wfl_buckets_look_up(s, op->bucket, &id, NULL, &op->err);
+}
+
+static wfl_code show_content(struct wfl_get *op, const struct wfl_record_object *record)
+{
+    wfl_code rc;
+
+    if (op->head_only) return WFL_OK;
+    if (record->storage == WFL_RECORD_INLINE) {
+        op->content = wfl_from_record(record->value);
+        return WFL_OK;
+    }
+    if (record->storage != WFL_RECORD_VALUES) return hold_large(op, record);
+    rc = wfl_engine_read(op->own.store->engine, WFL_SPACE_VALUES,
+                         wfl_key_value(op->own.id, &op->object.version, op->own.value_key),
+                         &op->own.get.pin, &op->err);
+    return rc == WFL_OK ? take_value(op) : rc;
+}
+
+wfl_code wfl_get_show(struct wfl_get *op, const wfl_ulid *version)
+{
+    struct wfl_record_object record;
+    wfl_code                 rc = wfl_record_load(op->own.header.value, op->key, &record, &op->err);
+
+    if (rc == WFL_OK && memcmp(record.version, version->bytes, sizeof version->bytes) != 0)
+        rc = WFL_NOT_FOUND;
+    if (rc == WFL_OK) rc = show(op, &record);
+    if (rc == WFL_OK) rc = show_content(op, &record);
+    if (rc == WFL_NOT_FOUND) drop_header(op);
+    return rc;
+}
+
+wfl_code wfl_store_get(struct wfl_store *s, struct wfl_get *op)
+{
+    struct bucket_view b;
+    wfl_code           rc;
+
+    wfl_get_begin(s, op);
+    rc = wfl_buckets_look_up(s, op->bucket, &b, &op->err);
     if (rc != WFL_OK) return op->rc = rc;
-    (void)wfl_key_object(id, op->key, op->own.engine_key);
-    op->own.id = id;
-    op->own.get = (struct wfl_engine_get){.flow = id, .done = step_done, .arg = op};
+    (void)wfl_key_object(b.id, op->key, op->own.engine_key);
+    op->own.id = b.id;
+    op->own.expire_seconds = b.settings.expire_seconds;
+    op->own.get = (struct wfl_engine_get){.flow = b.id, .done = step_done, .arg = op};
     rc = run(op, start_header(op));
     if (rc == WFL_PENDING) return rc; /* it may be done and gone */
     return op->rc = rc;

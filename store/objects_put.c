@@ -10,60 +10,52 @@
  * Fails with what struct wfl_put says; then nothing of it is stored. */
 #include <assert.h>
 
-#include "store/chunks.h"
+#include "store/write.h"
 
-static wfl_code write_object(struct wfl_put *op, struct wfl_txn *t, uint32_t id,
-                             wfl_slice engine_key, const struct current *current,
-                             const wfl_ulid *version, wfl_error *err)
+static wfl_code write_object(struct wfl_put *op, struct wfl_txn *t, struct bucket *b,
+                             const struct current *current, wfl_error *err)
 {
-    wfl_slice record = wfl_buf_slice(&op->own.header);
-    uint8_t   value_key[WFL_VALUE_KEY_LEN];
-    wfl_code  rc;
+    struct new_version new = {.record = wfl_buf_slice(&op->own.header),
+                              .size = op->size,
+                              .blake3 = op->blake3,
+                              .storage = (enum wfl_record_storage)op->own.storage,
+                              .content = op->content,
+                              .tags = op->tags,
+                              .tag_count = op->tag_count,
+                              .by = op->by,
+                              .jti = op->jti};
+    wfl_code rc = wfl_store_next_version(op->own.store, &new.version, err);
 
-    wfl_record_object_set_version(op->own.header.data, op->own.header.len, version->bytes);
-    rc = wfl_txn_put(t, WFL_SPACE_OBJECTS, engine_key, &record, 1, err);
-    if (rc == WFL_OK && op->own.storage == WFL_RECORD_VALUES)
-        rc = wfl_txn_put(t, WFL_SPACE_VALUES, wfl_key_value(id, version, value_key), &op->content,
-                         1, err);
     if (rc == WFL_OK && op->large != NULL) rc = wfl_ingest_commit(op->large, t, err);
-    if (rc == WFL_OK) rc = wfl_judge_drop_content(op->own.store, t, id, current, err);
-    return rc;
+    if (rc != WFL_OK) return rc;
+    wfl_record_object_set_version(op->own.header.data, op->own.header.len, new.version.bytes);
+    rc = wfl_write_put(op->own.store, t, b, op->key, current, &new, err);
+    if (rc != WFL_OK) return rc;
+    op->version = new.version;
+    op->created = !current->exists;
+    return WFL_OK;
 }
 
 wfl_code wfl_put_apply(struct wfl_put *op, struct wfl_txn *t, wfl_error *err)
 {
     struct wfl_store *s = op->own.store;
     struct bucket    *b = wfl_buckets_find(s, op->bucket);
-    uint8_t           space[WFL_OBJECT_KEY_MAX];
     struct current    current;
-    wfl_ulid          version;
     wfl_code          rc;
 
     if (b == NULL) return wfl_fail_no_bucket(err, op->bucket);
     if (op->large != NULL && wfl_ingest_bucket(op->large) != b->id)
         return wfl_fail_no_bucket(err, op->bucket); /* another one has its name now */
-    wfl_slice engine_key = wfl_key_object(b->id, op->key, space);
-    rc = wfl_judge_current(t, engine_key, &current, err);
+    rc = wfl_judge_current(s, t, b, op->key, &current, err);
     if (rc != WFL_OK) return rc;
     rc = wfl_judge_conditions(&current, &op->match, &op->none_match, err);
-    if (rc != WFL_OK) {
-        op->version = current.version;
-        return rc;
-    }
-    rc = wfl_judge_limits(b, &current, op->size, err);
-    if (rc != WFL_OK) return rc;
-    rc = wfl_store_next_version(s, &version, err);
-    if (rc != WFL_OK) return rc;
-    rc = write_object(op, t, b->id, engine_key, &current, &version, err);
-    if (rc != WFL_OK) return rc;
-
-    b->group.objects += !current.exists;
-    b->group.bytes += op->size - (current.exists ? current.size : 0);
-    b->group.version = version;
-    wfl_buckets_touch(s, b);
-    op->version = version;
-    op->created = !current.exists;
-    return WFL_OK;
+    if (rc != WFL_OK)
+        op->version = current.exists ? current.version : (wfl_ulid){0};
+    else
+        rc = wfl_judge_limits(b, &current, op->size, err);
+    if (rc == WFL_OK) rc = write_object(op, t, b, &current, err);
+    wfl_current_fini(&current);
+    return rc;
 }
 
 static wfl_code apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)

@@ -182,10 +182,9 @@ static void get_done(struct wfl_engine_get *get)
 
 wfl_code wfl_store_scan(struct wfl_store *store, struct wfl_scan *op)
 {
-    struct scan *s;
-    wfl_ulid     now;
-    uint32_t     id = 0;
-    wfl_code     rc;
+    struct scan       *s;
+    struct bucket_view b;
+    wfl_code           rc;
 
     op->rc = WFL_PENDING;
     op->own.state = NULL;
@@ -194,20 +193,22 @@ wfl_code wfl_store_scan(struct wfl_store *store, struct wfl_scan *op)
     op->item_count = op->prefix_count = 0;
     op->at = (wfl_ulid){0};
     op->next = (wfl_slice){0};
-    rc = wfl_buckets_look_up(store, op->bucket, &id, &now, &op->err);
+    rc = wfl_buckets_look_up(store, op->bucket, &b, &op->err);
     if (rc != WFL_OK) return op->rc = rc;
     s = wfl_alloc_zero(store->alloc, 1, sizeof *s);
     if (s == NULL) return op->rc = wfl_fail(&op->err, WFL_NOMEM, "no memory for a listing");
     op->own.state = s;
     s->store = store;
     s->op = op;
-    s->id = id;
+    s->id = b.id;
+    s->settings = b.settings;
+    s->now_ms = wfl_clock_unix_ms(store->clock);
     wfl_arena_init(&s->arena, store->alloc, ARENA_BYTES_MAX);
     s->range = (struct wfl_engine_range){
-        .space = WFL_SPACE_OBJECTS, .flow = id, .done = range_done, .arg = s};
-    s->get = (struct wfl_engine_get){.flow = id, .done = get_done, .arg = s};
+        .space = WFL_SPACE_OBJECTS, .flow = b.id, .done = range_done, .arg = s};
+    s->get = (struct wfl_engine_get){.flow = b.id, .done = get_done, .arg = s};
 
-    rc = scan_prepare(s, now);
+    rc = scan_prepare(s, b.version);
     if (rc == WFL_OK && scan_set_bounds(s)) rc = run(s, start_range(s));
     if (rc == WFL_PENDING) return rc; /* it may be done and gone */
     return finish(op, rc);

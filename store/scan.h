@@ -26,25 +26,27 @@ struct scan_key {
 };
 
 struct scan {
-    struct wfl_store       *store;
-    struct wfl_scan        *op;
-    uint32_t                id;
-    wfl_arena               arena;
-    struct wfl_cursor       here; /* how far the listing is; `last` empty: at its beginning */
-    uint8_t                 scratch[WFL_CURSOR_TEXT_MAX]; /* holds the cursor's `last` */
-    struct scan_key         from;                         /* inclusive */
-    struct scan_key         to;                           /* exclusive; empty: the space's end */
-    struct wfl_engine_range range;
-    struct wfl_engine_get   get;
-    uint8_t                 value_key[WFL_VALUE_KEY_LEN];
-    enum scan_step          step;
-    struct scan_slot       *slots;
-    uint32_t                slot_count; /* stays when items are cut off: all may hold pins */
-    uint32_t                at;         /* the item whose content is due */
-    unsigned                attempts;   /* at it */
-    unsigned                rounds;     /* pages whose keys all went while it was read */
-    uint64_t                value_bytes;
-    bool                    cut; /* the page ends at item `at`: enough content */
+    struct wfl_store          *store;
+    struct wfl_scan           *op;
+    uint32_t                   id;
+    struct wfl_bucket_settings settings;
+    uint64_t                   now_ms;
+    wfl_arena                  arena;
+    struct wfl_cursor          here; /* how far the listing is; `last` empty: at its beginning */
+    uint8_t                    scratch[WFL_CURSOR_TEXT_MAX]; /* holds the cursor's `last` */
+    struct scan_key            from;                         /* inclusive */
+    struct scan_key            to;                           /* exclusive; empty: the space's end */
+    struct wfl_engine_range    range;
+    struct wfl_engine_get      get;
+    uint8_t                    value_key[WFL_VALUE_KEY_LEN];
+    enum scan_step             step;
+    struct scan_slot          *slots;
+    uint32_t                   slot_count; /* stays when items are cut off: all may hold pins */
+    uint32_t                   at;         /* the item whose content is due */
+    unsigned                   attempts;   /* at it */
+    unsigned                   rounds;     /* pages whose keys all went while it was read */
+    uint64_t                   value_bytes;
+    bool                       cut; /* the page ends at item `at`: enough content */
 };
 
 /* INVALID_QUERY where a member is out of its range, or the cursor is not of this question. Sets

@@ -133,6 +133,7 @@ wfl_code scan_take_record(struct scan *s, wfl_slice bytes, wfl_slice key)
     *item = (struct wfl_scan_item){.key = key};
     wfl_record_show(&record, op->with_meta, op->with_tags, pairs, &item->object);
     s->slots[s->at].in_values = record.storage == WFL_RECORD_VALUES;
+    s->slots[s->at].gone = wfl_expired(&s->settings, &item->object.version, s->now_ms);
     if (op->with_value && record.storage == WFL_RECORD_INLINE) {
         item->has_value = true;
         item->value = wfl_from_record(record.value);

@@ -13,25 +13,28 @@
 #define SETTING_MAX       (INT64_C(1) << 53) /* integers that every JSON reader keeps exactly */
 
 enum support {
-    IN_FORCE,  /* judged or shown */
-    ONLY_ZERO, /* the default may be said */
-    NOT_YET,   /* refused */
+    IN_FORCE, /* judged or shown */
+    NOT_YET,  /* refused */
 };
 
 static const struct {
     const char  *name;
     size_t       offset; /* of an int64_t */
     int64_t      min;
+    int64_t      fallback;
     enum support support;
 } members[] = {
-    {"versions", offsetof(struct wfl_bucket_settings, versions), -1, ONLY_ZERO},
-    {"retain_seconds", offsetof(struct wfl_bucket_settings, retain_seconds), 0, NOT_YET},
-    {"quota_bytes", offsetof(struct wfl_bucket_settings, quota_bytes), 0, IN_FORCE},
-    {"quota_objects", offsetof(struct wfl_bucket_settings, quota_objects), 0, IN_FORCE},
-    {"max_object_bytes", offsetof(struct wfl_bucket_settings, max_object_bytes), 0, IN_FORCE},
-    {"requests_per_second", offsetof(struct wfl_bucket_settings, requests_per_second), 1, NOT_YET},
-    {"bytes_per_second", offsetof(struct wfl_bucket_settings, bytes_per_second), 1, NOT_YET},
-    {"expire_seconds", offsetof(struct wfl_bucket_settings, expire_seconds), 1, NOT_YET},
+    {"versions", offsetof(struct wfl_bucket_settings, versions), -1, 0, IN_FORCE},
+    {"retain_seconds", offsetof(struct wfl_bucket_settings, retain_seconds), 0, -1, IN_FORCE},
+    {"quota_bytes", offsetof(struct wfl_bucket_settings, quota_bytes), 0, -1, IN_FORCE},
+    {"quota_objects", offsetof(struct wfl_bucket_settings, quota_objects), 0, -1, IN_FORCE},
+    {"max_object_bytes", offsetof(struct wfl_bucket_settings, max_object_bytes), 0, -1, IN_FORCE},
+    {"requests_per_second", offsetof(struct wfl_bucket_settings, requests_per_second), 1, -1,
+     NOT_YET},
+    {"bytes_per_second", offsetof(struct wfl_bucket_settings, bytes_per_second), 1, -1, NOT_YET},
+    {"expire_seconds", offsetof(struct wfl_bucket_settings, expire_seconds), 1, -1, IN_FORCE},
+    {"change_retain_seconds", offsetof(struct wfl_bucket_settings, change_retain_seconds), 1, -1,
+     IN_FORCE},
 };
 
 static int64_t *member_of(struct wfl_bucket_settings *s, size_t i)
@@ -49,8 +52,7 @@ static wfl_code set_public_read(const json_t *value, struct wfl_bucket_settings 
 {
     if (!json_is_boolean(value))
         return wfl_fail(err, WFL_INVALID_SETTING, "public_read must be true or false");
-    if (json_is_true(value)) return fail_not_yet(err, "public_read");
-    out->public_read = false;
+    out->public_read = json_is_true(value);
     return WFL_OK;
 }
 
@@ -64,9 +66,6 @@ static wfl_code set_integer(size_t i, const json_t *value, struct wfl_bucket_set
         return wfl_fail(err, WFL_INVALID_SETTING, "%s must be from %" PRId64 " to %" PRId64,
                         members[i].name, members[i].min, SETTING_MAX);
     if (members[i].support == NOT_YET) return fail_not_yet(err, members[i].name);
-    if (members[i].support == ONLY_ZERO && n != 0)
-        return wfl_fail(err, WFL_INVALID_SETTING,
-                        "%s other than 0 is not carried out by this release", members[i].name);
     *member_of(out, i) = n;
     return WFL_OK;
 }
@@ -85,46 +84,82 @@ static struct wfl_bucket_settings defaults(void)
     struct wfl_bucket_settings s = {0};
 
     for (size_t i = 0; i < WFL_COUNT(members); i++)
-        *member_of(&s, i) = -1;
-    s.versions = 0;
+        *member_of(&s, i) = members[i].fallback;
     return s;
 }
 
-wfl_code wfl_settings_parse(wfl_slice json, struct wfl_bucket_settings *out, wfl_error *err)
+/* RFC 7396: null removes, which takes a setting back to its default. */
+static wfl_code patch_member(const char *name, const json_t *value, struct wfl_bucket_settings *out,
+                             wfl_error *err)
 {
-    struct wfl_bucket_settings s = defaults();
-    wfl_code                   rc = WFL_OK;
-    json_error_t               wrong = {0}; /* jansson leaves the code alone where it knows none */
-    const char                *name;
-    json_t                    *value;
+    struct wfl_bucket_settings plain = defaults();
 
-    if (json.len == 0) {
-        *out = s;
+    if (!json_is_null(value)) return set_member(name, value, out, err);
+    for (size_t i = 0; i < WFL_COUNT(members); i++) {
+        if (strcmp(name, members[i].name) != 0) continue;
+        *member_of(out, i) = *member_of(&plain, i);
         return WFL_OK;
     }
+    if (strcmp(name, "public_read") != 0)
+        return wfl_fail(err, WFL_INVALID_SETTING, "unknown setting %s", name);
+    out->public_read = false;
+    return WFL_OK;
+}
+
+static wfl_code load_json(wfl_slice json, json_t **out, wfl_error *err)
+{
+    json_error_t wrong = {0}; /* jansson leaves the code alone where it knows none */
+
     if (json.len > SETTINGS_TEXT_MAX)
         return wfl_fail(err, WFL_INVALID_JSON, "settings are longer than %d bytes",
                         SETTINGS_TEXT_MAX);
-    json_t *root = json_loadb((const char *)json.data, json.len,
-                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &wrong);
-    if (root == NULL) {
+    *out = json_loadb((const char *)json.data, json.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
+                      &wrong);
+    if (*out == NULL) {
         /* Where memory ends, jansson says so, says nothing, or takes a cut token for bad syntax. */
         enum json_error_code code = json_error_code(&wrong);
         if (code == json_error_out_of_memory || code == json_error_unknown)
             return wfl_fail(err, WFL_NOMEM, "no memory for the settings");
         return wfl_fail(err, WFL_INVALID_JSON, "settings, line %d: %s", wrong.line, wrong.text);
     }
-    if (!json_is_object(root))
-        rc = wfl_fail(err, WFL_INVALID_JSON, "settings must be a JSON object");
-    else
-        json_object_foreach(root, name, value)
-        {
-            rc = set_member(name, value, &s, err);
-            if (rc != WFL_OK) break;
-        }
+    if (json_is_object(*out)) return WFL_OK;
+    json_decref(*out);
+    return wfl_fail(err, WFL_INVALID_JSON, "settings must be a JSON object");
+}
+
+static wfl_code apply_json(wfl_slice json, struct wfl_bucket_settings *settings,
+                           wfl_code (*member)(const char *name, const json_t *value,
+                                              struct wfl_bucket_settings *out, wfl_error *err),
+                           wfl_error *err)
+{
+    struct wfl_bucket_settings s = *settings;
+    const char                *name;
+    json_t                    *value, *root = NULL;
+    wfl_code                   rc = load_json(json, &root, err);
+
+    if (rc != WFL_OK) return rc;
+    json_object_foreach(root, name, value)
+    {
+        rc = member(name, value, &s, err);
+        if (rc != WFL_OK) break;
+    }
     json_decref(root);
+    if (rc == WFL_OK) *settings = s;
+    return rc;
+}
+
+wfl_code wfl_settings_parse(wfl_slice json, struct wfl_bucket_settings *out, wfl_error *err)
+{
+    struct wfl_bucket_settings s = defaults();
+    wfl_code                   rc = json.len == 0 ? WFL_OK : apply_json(json, &s, set_member, err);
+
     if (rc == WFL_OK) *out = s;
     return rc;
+}
+
+wfl_code wfl_settings_patch(wfl_slice json, struct wfl_bucket_settings *settings, wfl_error *err)
+{
+    return apply_json(json, settings, patch_member, err);
 }
 
 void wfl_settings_write(const struct wfl_bucket_settings *s, wfl_json *out)
@@ -134,7 +169,7 @@ void wfl_settings_write(const struct wfl_bucket_settings *s, wfl_json *out)
     wfl_json_object(out);
     for (size_t i = 0; i < WFL_COUNT(members); i++) {
         int64_t n = *member_of(&copy, i);
-        if (members[i].support != ONLY_ZERO && n < 0) continue; /* not set */
+        if (members[i].fallback < 0 && n < 0) continue; /* not set */
         wfl_json_key(out, members[i].name);
         wfl_json_i64(out, n);
     }

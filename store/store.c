@@ -29,6 +29,8 @@ static wfl_code write_counters(struct wfl_txn *t, const struct bucket *b, wfl_er
     uint8_t                    key[WFL_COUNTERS_KEY_LEN], space[WFL_RECORD_SMALL_MAX];
 
     memcpy(record.version, b->group.version.bytes, sizeof record.version);
+    memcpy(record.floor, b->group.floor.bytes, sizeof record.floor);
+    memcpy(record.changes_floor, b->group.changes_floor.bytes, sizeof record.changes_floor);
     wfl_slice bytes = wfl_slice_of(space, wfl_record_counters_write(&record, space));
     return wfl_txn_put(t, WFL_SPACE_META, wfl_key_counters(b->id, key), &bytes, 1, err);
 }
@@ -70,7 +72,7 @@ static void settled(void *ctx, wfl_code rc)
             b->published = b->group;
         else
             b->group = b->published;
-        changed |= b->visible != b->stands;
+        changed |= b->visible != b->stands || b->patched;
         gone |= !b->visible && !b->stands; /* created and deleted by the same group */
     }
     wfl_mutex_unlock(&s->counters_lock);
@@ -80,6 +82,9 @@ static void settled(void *ctx, wfl_code rc)
         next = b->next;
         b->next = NULL;
         b->touched = false;
+        if (b->patched && rc == WFL_OK) b->shown = b->settings;
+        if (b->patched && rc != WFL_OK) b->settings = b->shown;
+        b->patched = false;
         if (b->visible == b->stands) continue;
         if (rc == WFL_OK)
             b->visible = b->stands;
@@ -123,6 +128,7 @@ wfl_code wfl_store_open(const struct wfl_store_config *config, struct wfl_store 
     s->alloc = config->alloc;
     s->upload_ttl_ms = 1000ull * (config->upload_ttl_seconds == 0 ? UPLOAD_TTL_SECONDS
                                                                   : config->upload_ttl_seconds);
+    s->next_due_ms = UINT64_MAX;
     rc = init_locks(s, err);
     if (rc != WFL_OK) {
         wfl_alloc_free(s->alloc, s);

@@ -42,11 +42,16 @@ struct wfl_bucket_settings { /* -1 where not set, but versions: 0 */
     int64_t requests_per_second;
     int64_t bytes_per_second;
     int64_t expire_seconds;
+    int64_t change_retain_seconds;
     bool    public_read;
 };
 /* Empty text is the default. INVALID_JSON, INVALID_SETTING (unknown member, wrong type, out of
  * range, or a setting that this release does not carry out yet, refused rather than ignored). */
 WFL_MUST_USE wfl_code wfl_settings_parse(wfl_slice json, struct wfl_bucket_settings *out,
+                                         wfl_error *err);
+/* JSON Merge Patch (RFC 7396) of `settings`: null takes a member back to its default. The same
+ * errors; `settings` is untouched on failure. */
+WFL_MUST_USE wfl_code wfl_settings_patch(wfl_slice json, struct wfl_bucket_settings *settings,
                                          wfl_error *err);
 void wfl_settings_write(const struct wfl_bucket_settings *s, wfl_json *out); /* one object */
 
@@ -56,6 +61,7 @@ struct wfl_bucket_info {
     uint64_t                   objects; /* live */
     uint64_t                   bytes;   /* of their contents */
     wfl_ulid version; /* of the last commit; the creation's where there is none yet */
+    wfl_ulid floor;   /* reads of the past are exact from here on */
 };
 /* Any thread, from memory. BUCKET_NOT_FOUND, NOMEM. `name` of the result lies in `arena`. */
 WFL_MUST_USE wfl_code wfl_store_bucket_info(struct wfl_store *s, wfl_slice name, wfl_arena *arena,
@@ -67,9 +73,10 @@ WFL_MUST_USE wfl_code wfl_store_bucket_list(struct wfl_store *s,
                                             wfl_arena *arena, wfl_slice **out, uint32_t *count,
                                             wfl_error *err);
 
-struct wfl_bucket_op {                   /* create and delete */
+struct wfl_bucket_op {                   /* create, patch and delete */
     wfl_slice                  name;     /* valid */
     struct wfl_bucket_settings settings; /* create */
+    wfl_slice                  patch;    /* patch: a JSON Merge Patch of the settings */
     enum wfl_durability        durability;
     void (*done)(struct wfl_bucket_op *op);
     void     *arg;
@@ -79,7 +86,6 @@ struct wfl_bucket_op {                   /* create and delete */
     struct {
         struct wfl_commit commit;
         struct wfl_store *store;
-        bool              deleting;
     } own;
 };
 /* BUCKET_EXISTS, QUOTA_EXCEEDED (a store holds 100,000 buckets), NOMEM, and what commits may say
@@ -87,6 +93,10 @@ struct wfl_bucket_op {                   /* create and delete */
 WFL_MUST_USE wfl_code wfl_store_bucket_create(struct wfl_store *s, struct wfl_bucket_op *op);
 /* BUCKET_NOT_FOUND, BUCKET_NOT_EMPTY. */
 WFL_MUST_USE wfl_code wfl_store_bucket_delete(struct wfl_store *s, struct wfl_bucket_op *op);
+
+/* BUCKET_NOT_FOUND, INVALID_JSON, INVALID_SETTING. Judged and applied on the committer, so two
+ * patches of different members both hold. */
+WFL_MUST_USE wfl_code wfl_store_bucket_patch(struct wfl_store *s, struct wfl_bucket_op *op);
 
 /* ---- objects */
 
@@ -158,6 +168,8 @@ void                  wfl_put_fini(struct wfl_put *op);
 struct wfl_delete {
     wfl_slice            bucket, key;
     struct wfl_condition match, none_match;
+    wfl_slice            by;  /* thumbprint of the client */
+    wfl_ulid             jti; /* of its last link */
     enum wfl_durability  durability;
     void (*done)(struct wfl_delete *op);
     void     *arg;
@@ -210,7 +222,8 @@ struct wfl_get {
         uint8_t               engine_key[4 + WFL_KEY_MAX];
         uint8_t               value_key[20];
         void                 *pairs;
-        uint32_t              id;       /* the bucket's */
+        uint32_t              id; /* the bucket's */
+        int64_t               expire_seconds;
         wfl_ulid              manifest; /* of large content, active until fini */
         bool                  active;
         bool                  in_parts; /* the manifest lists manifests */
@@ -220,6 +233,41 @@ struct wfl_get {
 };
 WFL_MUST_USE wfl_code wfl_store_get(struct wfl_store *s, struct wfl_get *op);
 void                  wfl_get_fini(struct wfl_get *op);
+
+/* ---- older versions (protocol, Data model); these block */
+
+enum wfl_as_of {
+    WFL_AS_OF_VERSION, /* that version and no other */
+    WFL_AS_OF_MOMENT,  /* what was current then: the newest version that is not greater */
+};
+/* As wfl_store_get, but `done` is not called. And VERSION_NOT_FOUND; CURSOR_EXPIRED: the moment
+ * lies before what is kept. wfl_get_fini in any case. */
+WFL_MUST_USE wfl_code wfl_store_get_as_of(struct wfl_store *s, struct wfl_get *op,
+                                          enum wfl_as_of kind, const wfl_ulid *when);
+
+struct wfl_version {
+    wfl_ulid version;
+    bool     tombstone;
+    uint64_t size;
+    wfl_hash blake3;
+};
+#define WFL_VERSIONS_LISTED_MAX 10000
+/* Those that are kept, newest first, at most WFL_VERSIONS_LISTED_MAX, into `arena`. KEY_NOT_FOUND,
+ * BUCKET_NOT_FOUND, CORRUPT_OBJECT, IO, NOMEM. */
+WFL_MUST_USE wfl_code wfl_store_versions(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
+                                         wfl_arena *arena, struct wfl_version **out,
+                                         uint32_t *count, wfl_error *err);
+
+struct wfl_erase {
+    wfl_slice           bucket, key;
+    wfl_ulid            version; /* which goes for good */
+    wfl_slice           by;
+    wfl_ulid            jti;
+    enum wfl_durability durability;
+    wfl_ulid            erasure; /* OK: the version of the erasing itself */
+};
+/* VERSION_NOT_FOUND, BUCKET_NOT_FOUND, OVERLOADED, what commits may say. */
+WFL_MUST_USE wfl_code wfl_store_erase(struct wfl_store *s, struct wfl_erase *op, wfl_error *err);
 
 /* ---- large content on its way out */
 

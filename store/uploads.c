@@ -81,10 +81,10 @@ wfl_code wfl_upload_check(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
 {
     struct wfl_record_upload given;
     struct wfl_pin           pin = {0};
-    uint32_t                 id;
-    wfl_code                 rc = wfl_buckets_look_up(s, bucket, &id, NULL, err);
+    struct bucket_view       b;
+    wfl_code                 rc = wfl_buckets_look_up(s, bucket, &b, err);
 
-    if (rc == WFL_OK) rc = wfl_upload_read(s, id, key, upload, &pin, &given, err);
+    if (rc == WFL_OK) rc = wfl_upload_read(s, b.id, key, upload, &pin, &given, err);
     wfl_pin_release(&pin);
     return rc;
 }
@@ -331,12 +331,12 @@ wfl_code wfl_upload_list_parts(struct wfl_store *s, wfl_slice bucket, wfl_slice 
     struct upload_part      *rows = NULL;
     struct wfl_part         *parts = NULL;
     struct wfl_pin           pin = {0};
-    uint32_t                 id;
-    wfl_code                 rc = wfl_buckets_look_up(s, bucket, &id, NULL, err);
+    struct bucket_view       b;
+    wfl_code                 rc = wfl_buckets_look_up(s, bucket, &b, err);
 
-    if (rc == WFL_OK) rc = wfl_upload_read(s, id, key, upload, &pin, &given, err);
+    if (rc == WFL_OK) rc = wfl_upload_read(s, b.id, key, upload, &pin, &given, err);
     wfl_pin_release(&pin);
-    if (rc == WFL_OK) rc = wfl_upload_load_parts(s, id, upload, &rows, count, err);
+    if (rc == WFL_OK) rc = wfl_upload_load_parts(s, b.id, upload, &rows, count, err);
     if (rc != WFL_OK) return rc;
     parts = wfl_alloc_zero(s->alloc, *count + 1u, sizeof *parts);
     if (parts == NULL) rc = wfl_fail(err, WFL_NOMEM, "no memory for the parts");
@@ -447,12 +447,12 @@ wfl_code wfl_upload_abort(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
 {
     struct wfl_record_upload given;
     struct wfl_pin           pin = {0};
-    uint32_t                 id;
-    wfl_code                 rc = wfl_buckets_look_up(s, bucket, &id, NULL, err);
+    struct bucket_view       b;
+    wfl_code                 rc = wfl_buckets_look_up(s, bucket, &b, err);
 
-    if (rc == WFL_OK) rc = wfl_upload_read(s, id, key, upload, &pin, &given, err);
+    if (rc == WFL_OK) rc = wfl_upload_read(s, b.id, key, upload, &pin, &given, err);
     wfl_pin_release(&pin);
-    return rc == WFL_OK ? wfl_upload_remove(s, id, upload, err) : rc;
+    return rc == WFL_OK ? wfl_upload_remove(s, b.id, upload, err) : rc;
 }
 
 /* ---- listing uploads */
@@ -488,14 +488,15 @@ wfl_code wfl_upload_list(struct wfl_store *s, wfl_slice bucket, wfl_arena *arena
     static const wfl_ulid   first = {{0}};
     uint8_t                 from[WFL_UPLOAD_KEY_MAX], to[WFL_UPLOAD_KEY_MAX];
     struct wfl_engine_range range = {.space = WFL_SPACE_UPLOADS, .limit = WFL_UPLOADS_LISTED_MAX};
-    uint32_t                id, got = 0;
-    wfl_code                rc = wfl_buckets_look_up(s, bucket, &id, NULL, err);
+    struct bucket_view      b;
+    uint32_t                got = 0;
+    wfl_code                rc = wfl_buckets_look_up(s, bucket, &b, err);
 
     if (rc != WFL_OK) return rc;
-    range.flow = id;
+    range.flow = b.id;
     range.from =
-        wfl_slice_of(wfl_key_upload(WFL_UPLOAD_GIVEN, id, &first, from).data, 1 + WFL_ID_LEN);
-    (void)wfl_key_upload(WFL_UPLOAD_GIVEN, id, &first, to);
+        wfl_slice_of(wfl_key_upload(WFL_UPLOAD_GIVEN, b.id, &first, from).data, 1 + WFL_ID_LEN);
+    (void)wfl_key_upload(WFL_UPLOAD_GIVEN, b.id, &first, to);
     range.to = wfl_slice_of(to, wfl_key_after_prefix(to, 1 + WFL_ID_LEN));
     rc = wfl_wait_range(s, &range, err);
     if (rc == WFL_OK && range.count > 0) {
@@ -503,7 +504,7 @@ wfl_code wfl_upload_list(struct wfl_store *s, wfl_slice bucket, wfl_arena *arena
         if (*out == NULL) rc = wfl_fail(err, WFL_NOMEM, "no memory for the uploads");
     }
     for (uint32_t i = 0; rc == WFL_OK && i < range.count; i++) {
-        rc = show(s, id, &range.pairs[i], arena, &(*out)[got], err);
+        rc = show(s, b.id, &range.pairs[i], arena, &(*out)[got], err);
         if (rc == WFL_NOT_FOUND) { /* ended since the page was read */
             rc = WFL_OK;
             continue;
