@@ -196,9 +196,9 @@ void wfl_engine_stats(struct wfl_engine *e, struct wfl_engine_stats *out);
 /* A consistent copy of the records at `path`, which must not exist. Blocks; not for a reactor. */
 WFL_MUST_USE wfl_code wfl_engine_checkpoint(struct wfl_engine *e, const char *path, wfl_error *err);
 
-/* Finishes what is queued; all `done`s have run when it returns, and what stands above the engine can
- * be taken down. Reads from memory still answer, all else is CLOSED from now on. NULL is accepted,
- * and again is no error. */
+/* Finishes what is queued; all `done`s have run when it returns, and what stands above the engine
+ * can be taken down. Reads from memory still answer, all else is CLOSED from now on. NULL is
+ * accepted, and again is no error. */
 void wfl_engine_stop(struct wfl_engine *e);
 /* Stops, closes and frees. No call may be under way or come later. NULL is accepted. */
 void wfl_engine_close(struct wfl_engine *e);

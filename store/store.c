@@ -17,8 +17,7 @@ wfl_code wfl_store_next_version(struct wfl_store *s, wfl_ulid *out, wfl_error *e
     uint64_t now_ms = wfl_clock_unix_ms(s->clock);
 
     /* Drawn once a millisecond: within one the next version is the last plus one anyway. */
-    if (now_ms > wfl_ulid_ms(&s->versions.last))
-        wfl_random_fill(s->random, random, sizeof random);
+    if (now_ms > wfl_ulid_ms(&s->versions.last)) wfl_random_fill(s->random, random, sizeof random);
     return wfl_ulid_next(&s->versions, now_ms, random, out, err);
 }
 
