@@ -140,21 +140,22 @@ static void print_object(const wfldb_object *o)
 static int put_bytes(struct command *c, const char *bucket, const char *key, const uint8_t *data,
                      size_t len)
 {
+    const uint32_t    meta_count = c->meta_count, tag_count = c->tag_count;
     wfldb_pair        meta[COMMAND_PAIRS_MAX], tags[COMMAND_PAIRS_MAX];
     wfldb_put_options options = {.content_type = c->content_type,
                                  .meta = meta,
-                                 .meta_count = c->meta_count,
+                                 .meta_count = meta_count,
                                  .tags = tags,
-                                 .tag_count = c->tag_count,
+                                 .tag_count = tag_count,
                                  .if_match = c->if_match,
                                  .if_none_match = c->if_none_match,
                                  .buffered = c->buffered};
     wfldb_object      object = {0};
     wfldb_error       err;
-    int               status = make_pairs(c->meta, c->meta_count, meta, "--meta");
+    int               status = make_pairs(c->meta, meta_count, meta, "--meta");
 
     if (status != CLI_DONE) return status;
-    status = make_pairs(c->tags, c->tag_count, tags, "--tag");
+    status = make_pairs(c->tags, tag_count, tags, "--tag");
     if (status == CLI_DONE) {
         if (wfldb_put(c->db, bucket, key, data, len, &options, &object, &err) != 0) {
             status = command_failed(&err, c->words.items[1]);
@@ -163,9 +164,9 @@ static int put_bytes(struct command *c, const char *bucket, const char *key, con
         } else {
             printf("%s/%s  %llu bytes  %s\n", bucket, key, (unsigned long long)len, object.version);
         }
-        free_pairs(tags, c->tag_count);
+        free_pairs(tags, tag_count);
     }
-    free_pairs(meta, c->meta_count);
+    free_pairs(meta, meta_count);
     wfldb_object_free(&object);
     return status;
 }

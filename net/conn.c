@@ -305,7 +305,7 @@ static void detect_protocol(struct conn *c)
     wfl_slice in = wfl_slice_of(c->in + c->in_at, c->in_len - c->in_at);
     size_t    n = in.len < preface.len ? in.len : preface.len;
 
-    if (in.len == 0) return;
+    if (in.data == NULL || in.len == 0) return;
     if (memcmp(in.data, preface.data, n) != 0) {
         c->protocol = PROTO_HTTP1;
     } else if (n == preface.len) {

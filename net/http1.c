@@ -278,11 +278,8 @@ static void add_framing(struct wfl_exchange *x, const struct wfl_response *respo
     } else if (x->chunked) {
         wfl_buf_add_str(out, "transfer-encoding: chunked\r\n");
     }
-    if (x->close_after) {
+    if (x->close_after || !x->conn->h1.framing.keep_alive)
         wfl_buf_add_str(out, "connection: close\r\n");
-    } else if (!x->conn->h1.framing.keep_alive) {
-        wfl_buf_add_str(out, "connection: close\r\n");
-    }
 }
 
 /* The head in arena memory of the right size: written from there. */

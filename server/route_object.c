@@ -226,7 +226,7 @@ static void answer_content(struct request *r, struct answer *a)
     struct wfl_range         range = {.first = 0, .count = op->object.size};
     enum wfl_range_outcome   outcome = WFL_RANGE_WHOLE;
     char                     text[80];
-    wfl_slice                bytes = op->content;
+    wfl_slice                bytes = {0};
 
     if (h != NULL && range_applies(request_head(r), &op->object.version)) {
         outcome = wfl_range_parse(h->value, op->object.size, &range);
@@ -252,8 +252,7 @@ static void answer_content(struct request *r, struct answer *a)
     }
     /* The pin is released with the request, after the last byte is written. */
     answer_send_part(r, a, outcome == WFL_RANGE_PART ? 206 : 200,
-                     (struct wfl_body_part){.bytes = op->head_only ? (wfl_slice){0} : bytes},
-                     range.count);
+                     (struct wfl_body_part){.bytes = bytes}, range.count);
 }
 
 static void resume_get(struct request *r)
