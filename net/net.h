@@ -141,7 +141,6 @@ struct wfl_net_limits {             /* 0 takes the default of docs/protocol.md, 
     uint32_t streams_max;           /* 256 a connection */
     uint32_t connections_max;       /* 10000 in all; above it a connection is closed at once */
     uint32_t chunk_ext_bytes_max;   /* 1 KiB */
-    uint32_t pipelined_max;         /* 64 parsed but unanswered HTTP/1.1 requests a connection */
 };
 
 struct wfl_net_config {
