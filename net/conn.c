@@ -388,7 +388,10 @@ void conn_pump(struct conn *c)
         }
         again = flush(c) || c->ready != NULL;
     }
-    if (c->state == CONN_FLUSHING && c->out.count == 0 && c->exchange_count == 0) linger(c);
+    if (c->state == CONN_FLUSHING && c->out.count == 0) {
+        if (c->protocol == PROTO_HTTP2 && c->exchange_count > 0) http2_abandon(c);
+        if (c->exchange_count == 0) linger(c);
+    }
     c->in_pump = false;
     if (c->state == CONN_CLOSED) {
         conn_close(c);
@@ -467,6 +470,7 @@ void conn_accept(struct reactor *r, int fd)
     if (c == NULL || uv_poll_init_socket(&r->loop, &c->poll, fd) != 0) {
         wfl_alloc_free(r->net->config.alloc, c);
         close(fd);
+        r->net->connections--;
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -479,6 +483,5 @@ void conn_accept(struct reactor *r, int fd)
     if (c->next != NULL) c->next->prev = c;
     r->conns = c;
     r->conn_count++;
-    r->net->connections++;
     update_poll(c);
 }
