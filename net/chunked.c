@@ -107,7 +107,7 @@ static bool frame_byte(struct chunked *c, uint8_t b)
         c->state = CHUNK_SIZE;
         return b == '\n';
     case CHUNK_END_LF:
-        c->state = CHUNK_DONE;
+        if (b == '\n') c->state = CHUNK_DONE; /* what is broken has no end */
         return b == '\n';
     case CHUNK_TRAILER:
     case CHUNK_TRAILER_LINE:
