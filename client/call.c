@@ -315,6 +315,17 @@ static struct curl_slist *header_list(struct call *c, const struct wfl_signed_he
     return longer == NULL ? list : longer;
 }
 
+/* libcurl 7.88 breaks on the second HTTP/2 request of a connection that was opened with prior
+ * knowledge (curl #10634; Debian 12 has it, 8.0 does not): there each request gets its own. */
+static void avoid_broken_reuse(const wfldb *db)
+{
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+
+    if (!db->http2 || version < 0x075800 || version >= 0x080000) return;
+    curl_easy_setopt(db->curl, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(db->curl, CURLOPT_FORBID_REUSE, 1L);
+}
+
 static void set_options(struct call *c, const char *url, struct curl_slist *headers)
 {
     CURL *curl = c->db->curl;
@@ -337,6 +348,7 @@ static void set_options(struct call *c, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
                      c->db->http2 ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
                                   : (long)CURL_HTTP_VERSION_1_1);
+    avoid_broken_reuse(c->db);
     if (strcmp(c->method, "HEAD") == 0) curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     if (c->has_body) {
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
