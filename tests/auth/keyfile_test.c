@@ -300,12 +300,15 @@ static size_t copies_in_memory(const uint8_t *masked, size_t len)
         for (; from < to; from += sizeof chunk - len) {
             ssize_t n = pread(memory, chunk, sizeof chunk < to - from ? sizeof chunk : to - from,
                               (off_t)from);
-            for (ssize_t i = 0; i + (ssize_t)len <= n; i++) {
-                size_t same = 0;
+            const uint8_t *end = chunk + (n > 0 ? n : 0), *at = chunk;
 
-                while (same < len && (chunk[i + (ssize_t)same] ^ 0x5A) == masked[same])
+            while ((at = memchr(at, masked[0] ^ 0x5A, (size_t)(end - at))) != NULL) {
+                size_t same = 1;
+
+                while (same < len && at + same < end && (at[same] ^ 0x5A) == masked[same])
                     same++;
                 found += same == len;
+                at++;
             }
             memset(chunk, 0, sizeof chunk);
             if (n < (ssize_t)sizeof chunk) break;
@@ -327,7 +330,7 @@ static void no_copy_of_a_private_key_stays_in_memory(void **state)
 
     assert_code(wfl_key_generate(&f->random, &pair, &f->err), WFL_OK);
     assert_code(wfl_key_write_private(&pair, WFL_S("packet"), WFL_S(""), &text, &f->err), WFL_OK);
-    const char *d = strstr((const char *)text.data, "\"d\":\"");
+    const char *d = memmem(text.data, text.len, "\"d\":\"", 5);
     assert_non_null(d);
     for (size_t i = 0; i < sizeof masked; i++)
         masked[i] = (uint8_t)d[5 + 43 - sizeof masked + i] ^ 0x5A;
