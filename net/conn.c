@@ -339,7 +339,6 @@ static void receive(struct conn *c)
             c->state = CONN_CLOSED;
         }
     }
-    if (c->peer_done && c->protocol == PROTO_HTTP2) c->state = CONN_CLOSED;
 }
 
 /* ---- events */

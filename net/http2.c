@@ -478,9 +478,29 @@ static size_t outbound_max(const struct conn *c)
     return OUTBOUND_SPARE + 4 * (size_t)c->reactor->net->config.limits.streams_max;
 }
 
+/* The peer sends no more: what it asked for whole is answered, the rest can never be. */
+static void end_unfinished(struct conn *c)
+{
+    for (struct wfl_exchange *x = c->exchanges; x != NULL; x = x->next) {
+        if (x->body_done || x->stream_closed) continue;
+        http2_abort(x);
+        x->body_done = true; /* once */
+        x->reading = false;
+    }
+}
+
+/* Nothing goes out although there is room: windows are shut that nobody will open again. */
+static void end_blocked(struct conn *c)
+{
+    for (struct wfl_exchange *x = c->exchanges; x != NULL; x = x->next) {
+        if (x->responded && !x->answer_done && exchange_front_part(x) != NULL) http2_abort(x);
+    }
+}
+
 void http2_pump(struct conn *c)
 {
     if (c->h2.session == NULL) return; /* abandoned */
+    if (c->peer_done) end_unfinished(c);
     while (c->ready != NULL && c->state != CONN_CLOSED) {
         struct wfl_exchange *x = c->ready;
 
@@ -495,7 +515,9 @@ void http2_pump(struct conn *c)
         c->state = CONN_CLOSED;
         return;
     }
-    if (c->h2.goaway && c->exchange_count == 0 && c->out.count == 0) conn_close_after_flush(c);
+    if (c->peer_done && c->out.count == 0) end_blocked(c);
+    if ((c->h2.goaway || c->peer_done) && c->exchange_count == 0 && c->out.count == 0)
+        conn_close_after_flush(c);
     /* Terminated, by an error of the peer's: exchanges still open end once the GOAWAY is out. */
     if (!nghttp2_session_want_read(c->h2.session) && !nghttp2_session_want_write(c->h2.session))
         conn_close_after_flush(c);
