@@ -209,6 +209,13 @@ void conn_close(struct conn *c)
         r->conns = c->next;
     }
     if (c->next != NULL) c->next->prev = c->prev;
+    if (c->pending) {
+        struct conn **at = &r->pending;
+
+        while (*at != c)
+            at = &(*at)->next_pending;
+        *at = c->next_pending;
+    }
     r->conn_count--;
     r->net->connections--;
     uv_poll_stop(&c->poll);

@@ -163,6 +163,8 @@ struct conn {
     struct wfl_exchange *exchanges;
     uint32_t             exchange_count;
     struct wfl_exchange *ready;
+    struct conn         *next_pending; /* of the reactor, while `pending` */
+    bool                 pending;
 
     uint8_t *in;
     size_t   in_len, in_cap;
@@ -204,6 +206,7 @@ struct reactor {
     uint32_t               listener_count;
     struct conn           *conns;
     uint32_t               conn_count;
+    struct conn           *pending; /* something was made ready outside their own events */
     uint32_t               handles; /* libuv handles still open */
     bool                   resting; /* no file descriptor was left: accept again at the next tick */
     bool                   stopping, cutting;

@@ -76,8 +76,12 @@ void reactor_drain_posts(struct reactor *r)
 
 static void pump_ready(struct reactor *r)
 {
-    for (struct conn *c = r->conns, *next; c != NULL; c = next) {
-        next = c->next;
+    /* A pump leaves nothing ready, so this ends; and it may close its connection. */
+    while (r->pending != NULL) {
+        struct conn *c = r->pending;
+
+        r->pending = c->next_pending;
+        c->pending = false;
         if (c->ready != NULL || c->state == CONN_CLOSED) conn_pump(c);
     }
 }
