@@ -339,7 +339,7 @@ WFL_MUST_USE wfl_code wfl_store_concerned(struct wfl_store *s, const struct wfl_
 /* ---- scan (protocol, Scan) */
 
 #define WFL_SCAN_LIMIT_MAX       1000
-#define WFL_SCAN_VALUE_BYTES_MAX (64 * 1024) /* larger contents are not included */
+#define WFL_SCAN_VALUE_BYTES_MAX (64 << 10) /* larger contents are not included */
 #define WFL_SCAN_PAGE_VALUE_BYTES_MAX                                                              \
     (8u << 20) /* the page ends after the value that passes it                                     \
                 */
