@@ -95,13 +95,14 @@ struct wfl_name_value {
     wfl_slice value;
 };
 
-enum wfl_condition_kind {
-    WFL_COND_NONE,
-    WFL_COND_EXISTS,  /* If-Match: * */
-    WFL_COND_ABSENT,  /* If-None-Match: * */
-    WFL_COND_ANY_OF,  /* If-Match: a list of versions */
-    WFL_COND_NONE_OF, /* If-None-Match: a list of versions */
-    WFL_COND_NEVER,   /* If-Match with nothing that could be a version of ours */
+enum wfl_condition_kind { /* stored with uploads: numbers never change */
+                          WFL_COND_NONE,
+                          WFL_COND_EXISTS,  /* If-Match: * */
+                          WFL_COND_ABSENT,  /* If-None-Match: * */
+                          WFL_COND_ANY_OF,  /* If-Match: a list of versions */
+                          WFL_COND_NONE_OF, /* If-None-Match: a list of versions */
+                          WFL_COND_NEVER,   /* If-Match with nothing that could be a version of ours
+                                             */
 };
 struct wfl_condition {
     enum wfl_condition_kind kind;
