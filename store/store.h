@@ -337,6 +337,20 @@ struct wfl_concerned {
 WFL_MUST_USE wfl_code wfl_store_concerned(struct wfl_store *s, const struct wfl_concerned *what,
                                           wfl_error *err);
 
+/* ---- recounting */
+
+struct wfl_recount {
+    void (*report)(void *arg, const char *line); /* each difference as one line; NULL: none */
+    void    *arg;
+    uint32_t rows_max; /* of a pass, at about 64 bytes each; 0: 1 Mi. More passes, less memory */
+};
+/* Blocks, and reads every blob. Nothing may write meanwhile, so not with `collects`. Do counters
+ * equal objects, chunks' counts the manifests that name them, has each manifest an owner, each
+ * chunk a blob and each blob a chunk? Damaged rows are differences. OK: it was done; else IO,
+ * NOMEM, CLOSED. */
+WFL_MUST_USE wfl_code wfl_store_recount(struct wfl_store *s, const struct wfl_recount *how,
+                                        uint64_t *differences, wfl_error *err);
+
 /* ---- scan (protocol, Scan) */
 
 #define WFL_SCAN_LIMIT_MAX       1000
