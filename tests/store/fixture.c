@@ -491,6 +491,78 @@ wfl_code name_content(struct fixture *f, const char *bucket, const char *key,
     return rc;
 }
 
+wfl_ulid begin_upload(struct fixture *f, const char *key, const struct wfl_put *given)
+{
+    struct wfl_put op = {0};
+    wfl_ulid       upload;
+    wfl_error      err;
+
+    if (given != NULL) op = *given;
+    op.bucket = WFL_S("photos");
+    op.key = wfl_slice_str(key);
+    assert_code(wfl_upload_start(f->store, &op, &upload, &err), WFL_OK);
+    return upload;
+}
+
+wfl_code try_part(struct fixture *f, const char *key, const wfl_ulid *upload, struct wfl_part *part,
+                  wfl_slice content)
+{
+    struct wfl_ingest *ingested = NULL;
+    wfl_error          err;
+    wfl_code           rc = ingest(f, "photos", content, &ingested);
+
+    part->size = content.len;
+    part->blake3 = wfl_hash_of(content);
+    if (rc == WFL_OK)
+        rc = wfl_upload_put_part(f->store, WFL_S("photos"), wfl_slice_str(key), upload, part,
+                                 ingested, WFL_BUFFERED, &err);
+    wfl_ingest_free(ingested);
+    return rc;
+}
+
+struct wfl_part put_part(struct fixture *f, const char *key, const wfl_ulid *upload,
+                         uint32_t number, wfl_slice content)
+{
+    struct wfl_part part = {.number = number};
+
+    assert_code(try_part(f, key, upload, &part, content), WFL_OK);
+    return part;
+}
+
+wfl_code complete(struct fixture *f, const char *key, const wfl_ulid *upload,
+                  const struct wfl_part *parts, uint32_t count, struct wfl_completed *out)
+{
+    struct wfl_completion *c = NULL;
+    struct wfl_completed   completed = {0};
+    wfl_error              err;
+    bool                   ended = false;
+    wfl_code rc = wfl_completion_new(f->store, WFL_S("photos"), wfl_slice_str(key), upload, parts,
+                                     count, NULL, &c, &err);
+
+    while (rc == WFL_OK && !ended)
+        rc = wfl_completion_step(c, &ended, &err);
+    if (rc == WFL_OK) rc = wfl_completion_commit(c, &completed, &err);
+    wfl_completion_free(c);
+    if (out != NULL) *out = completed;
+    return rc;
+}
+
+static void print_line(void *arg, const char *line)
+{
+    (void)arg;
+    print_message("# recount: %s\n", line);
+}
+
+void assert_recounts(struct fixture *f)
+{
+    struct wfl_recount how = {.report = print_line};
+    uint64_t           differences = 0;
+    wfl_error          err;
+
+    assert_code(wfl_store_recount(f->store, &how, &differences, &err), WFL_OK);
+    assert_int_equal(differences, 0);
+}
+
 bool collect(struct fixture *f)
 {
     wfl_error err;

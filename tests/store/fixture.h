@@ -103,6 +103,17 @@ wfl_slice chunk_of_long(size_t i, size_t len);
 /* Name what was ingested, of whatever size. Frees it. */
 wfl_code name_content(struct fixture *f, const char *bucket, const char *key,
                       struct wfl_ingest *content);
+/* Uploads in "photos". `given`: conditions and the like; NULL: none. */
+wfl_ulid begin_upload(struct fixture *f, const char *key, const struct wfl_put *given);
+wfl_code try_part(struct fixture *f, const char *key, const wfl_ulid *upload, struct wfl_part *part,
+                  wfl_slice content);
+struct wfl_part put_part(struct fixture *f, const char *key, const wfl_ulid *upload,
+                         uint32_t number, wfl_slice content);
+/* From the beginning to the end. `out` may be NULL. */
+wfl_code complete(struct fixture *f, const char *key, const wfl_ulid *upload,
+                  const struct wfl_part *parts, uint32_t count, struct wfl_completed *out);
+/* Fails the test where a recount differs. */
+void assert_recounts(struct fixture *f);
 /* Turns of the collector; true: something is in use. */
 bool collect(struct fixture *f);
 /* No row of CHUNKS, MANIFESTS and UPLOADS, no blob, no place that is pinned. */

@@ -61,50 +61,6 @@ static void assert_told(struct fixture *f, const char *what)
 
 /* ---- a store with one of each */
 
-static wfl_ulid begin_upload(struct fixture *f, const char *key)
-{
-    struct wfl_put given = {.bucket = WFL_S("photos"), .key = wfl_slice_str(key)};
-    wfl_ulid       upload;
-    wfl_error      err;
-
-    assert_code(wfl_upload_start(f->store, &given, &upload, &err), WFL_OK);
-    return upload;
-}
-
-static struct wfl_part put_part(struct fixture *f, const char *key, const wfl_ulid *upload,
-                                uint32_t number, wfl_slice content)
-{
-    struct wfl_part    part = {.number = number};
-    struct wfl_ingest *ingested = NULL;
-    wfl_error          err;
-
-    assert_code(ingest(f, "photos", content, &ingested), WFL_OK);
-    part.size = content.len;
-    part.blake3 = wfl_hash_of(content);
-    assert_code(wfl_upload_put_part(f->store, WFL_S("photos"), wfl_slice_str(key), upload, &part,
-                                    ingested, WFL_BUFFERED, &err),
-                WFL_OK);
-    wfl_ingest_free(ingested);
-    return part;
-}
-
-static void complete(struct fixture *f, const char *key, const wfl_ulid *upload,
-                     const struct wfl_part *parts, uint32_t count)
-{
-    struct wfl_completion *c = NULL;
-    struct wfl_completed   out;
-    wfl_error              err;
-    bool                   ended = false;
-
-    assert_code(wfl_completion_new(f->store, WFL_S("photos"), wfl_slice_str(key), upload, parts,
-                                   count, NULL, &c, &err),
-                WFL_OK);
-    while (!ended)
-        assert_code(wfl_completion_step(c, &ended, &err), WFL_OK);
-    assert_code(wfl_completion_commit(c, &out, &err), WFL_OK);
-    wfl_completion_free(c);
-}
-
 struct sample {
     wfl_ulid           upload, object, list, trash; /* of manifests, but the first */
     struct wfl_ingest *leasing;
@@ -130,11 +86,11 @@ static struct sample make_sample(struct fixture *f)
     assert_code(put(f, "photos", "large", large_of(3 * MIB + 1, 1)), WFL_OK);
     assert_code(put(f, "photos", "same", large_of(2 * MIB, 1)), WFL_OK);
     assert_code(put(f, "photos", "gone", large_of(2 * MIB, 2)), WFL_OK);
-    s.upload = begin_upload(f, "parts");
+    s.upload = begin_upload(f, "parts", NULL);
     parts[0] = put_part(f, "parts", &s.upload, 1, large_of(MIB + 5, 3));
     parts[1] = put_part(f, "parts", &s.upload, 7, large_of(10, 4));
-    complete(f, "parts", &s.upload, parts, 2);
-    s.upload = begin_upload(f, "going on");
+    assert_code(complete(f, "parts", &s.upload, parts, 2, NULL), WFL_OK);
+    s.upload = begin_upload(f, "going on", NULL);
     (void)put_part(f, "going on", &s.upload, 1, large_of(MIB, 1));
     (void)put_part(f, "going on", &s.upload, 2, large_of(0, 1));
     (void)put_part(f, "going on", &s.upload, 3, large_of(70000, 5));
