@@ -215,7 +215,10 @@ static void ranges_are_cut_from_the_size(void **state)
         {"bytes=-", 10, WFL_RANGE_WHOLE, 0, 0},
         {"bytes=a-b", 10, WFL_RANGE_WHOLE, 0, 0},
         {"bytes=1-2x", 10, WFL_RANGE_WHOLE, 0, 0},
-        {"bytes=99999999999999999999-", 10, WFL_RANGE_WHOLE, 0, 0},
+        {"bytes=99999999999999999999-", 10, WFL_RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=3-99999999999999999999", 10, WFL_RANGE_PART, 3, 7},
+        {"bytes=-99999999999999999999", 10, WFL_RANGE_PART, 0, 10},
+        {"bytes=3-9999999999999999999x", 10, WFL_RANGE_WHOLE, 0, 0},
         {"items=0-1", 10, WFL_RANGE_WHOLE, 0, 0},
         {"bytes 0-1", 10, WFL_RANGE_WHOLE, 0, 0},
     };
