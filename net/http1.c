@@ -315,9 +315,10 @@ void http1_respond(struct wfl_exchange *x, const struct wfl_response *response)
     struct conn *c = x->conn;
     wfl_slice    head;
 
-    /* A body that will not be read to its end here ends the connection, and the peer is told. */
+    /* A body that will not be read to its end here ends the connection, and the peer is told. Of a
+     * chunked one nobody knows how much is still to come. */
     if (c->h1.body_open &&
-        (c->h1.continue_due || (!c->h1.framing.chunked && c->h1.body_left > DISCARD_BYTES_MAX))) {
+        (c->h1.continue_due || c->h1.framing.chunked || c->h1.body_left > DISCARD_BYTES_MAX)) {
         x->close_after = true;
     }
     x->close_after |= c->reactor->stopping;
