@@ -273,6 +273,10 @@ static void run_begin(struct request *r)
     op->rc = wfl_completion_new(r->server->store, r->target.bucket, r->target.key, &op->upload,
                                 op->parts, op->part_count, op->has_whole ? &op->whole : NULL,
                                 &op->completion, &r->err);
+    /* The parts may each have been small enough. */
+    if (op->rc == WFL_OK && wfl_completion_size(op->completion) > op->object_max)
+        op->rc = wfl_fail(&r->err, WFL_OBJECT_TOO_LARGE, "the object is larger than %llu bytes",
+                          (unsigned long long)op->object_max);
 }
 
 static void complete_with_body(struct request *r)
@@ -283,6 +287,10 @@ static void complete_with_body(struct request *r)
     if (!body_matches(r)) return;
     if (completion_list_parse(wfl_slice_of(r->body, r->body_len), request_arena(r), &given,
                               &r->err) != WFL_OK) {
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
+    if (request_object_max(r, &op->object_max, &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
         return;
     }

@@ -62,6 +62,7 @@ struct upload_op { /* of a multipart upload, done by a worker (route_upload.c) *
     bool                    has_whole;
     wfl_hash                whole;
     struct wfl_completion  *completion;
+    uint64_t                object_max; /* what the completed object may hold */
     struct wfl_completed    completed;
     bool                    ended;
     struct wfl_upload_info *uploads;

@@ -160,6 +160,11 @@ wfl_code wfl_completion_new(struct wfl_store *s, wfl_slice bucket, wfl_slice key
     return WFL_OK;
 }
 
+uint64_t wfl_completion_size(const struct wfl_completion *c)
+{
+    return c->size;
+}
+
 /* ---- the hash of the whole */
 
 static bool is_one(const struct wfl_completion *c)

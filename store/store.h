@@ -286,6 +286,8 @@ WFL_MUST_USE wfl_code wfl_completion_new(struct wfl_store *s, wfl_slice bucket, 
                                          const wfl_ulid *upload, const struct wfl_part *parts,
                                          uint32_t count, const wfl_hash *whole,
                                          struct wfl_completion **out, wfl_error *err);
+/* Of the object that it is to become. */
+uint64_t wfl_completion_size(const struct wfl_completion *c);
 /* About 64 MiB further. `*ended`: all is hashed. */
 WFL_MUST_USE wfl_code wfl_completion_step(struct wfl_completion *c, bool *ended, wfl_error *err);
 struct wfl_completed {
