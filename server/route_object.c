@@ -501,9 +501,8 @@ void route_object(struct request *r)
     }
     while (m < WFL_COUNT(methods) && !wfl_slice_eq(head->method, methods[m].method))
         m++;
-    if (m == WFL_COUNT(methods)) {
-        answer_not_allowed(r, "GET, HEAD, PUT, DELETE");
-    } else {
+    if (m == WFL_COUNT(methods))
+        answer_not_allowed(r, WFL_OBJECT_METHODS);
+    else
         methods[m].run(r);
-    }
 }

@@ -207,6 +207,7 @@ void scrub_write(struct scrub *s, wfl_json *out);
 void route_buckets(struct request *r);
 void route_bucket(struct request *r);
 void route_object(struct request *r);
+#define WFL_OBJECT_METHODS "GET, HEAD, PUT, DELETE" /* of an object without a query */
 void route_scan(struct request *r);
 void route_server(struct request *r);
 void route_scrub(struct request *r);

@@ -15,13 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PAGE_ROWS  1000
-#define PAGE_BYTES (1u << 20)
-#define LINE_MAX   320
+#define PAGE_ROWS     1000
+#define PAGE_BYTES    (1u << 20)
+#define TEXT_LINE_MAX 320
 
 void wfl_recount_tell(struct recount *r, const char *format, ...)
 {
-    char    line[LINE_MAX];
+    char    line[TEXT_LINE_MAX];
     va_list arguments;
     int     len = r->name[0] == '\0' ? 0 : snprintf(line, sizeof line, "%s: ", r->name);
 

@@ -126,6 +126,15 @@ class Rig:
         self.put()
         return self.signed(headers=[("Range", "bytes=5-")])
 
+    @property
+    def limited(self):
+        name = f"limited-{self.bucket}"
+        self.client.make_bucket(name, b'{"max_object_bytes":10}')
+        return name
+
+    def upload(self, method, query, body=None):
+        return self.signed(method, f"/v1/{self.bucket}/k?{query}", body=body)
+
     def created_twice(self):
         self.put()
         return self.put(headers=[("If-None-Match", "*")], status=412)
@@ -134,6 +143,8 @@ class Rig:
         self.put()
         return self.signed("DELETE", f"/v1/{self.bucket}")
 
+
+NO_UPLOAD = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 ERRORS = {
     (400, "invalid_request"): lambda r: r.raw("GET", "/v1/abc/%zz", r.client.headers("GET", "/v1/abc/x")),
@@ -147,6 +158,7 @@ ERRORS = {
     (400, "invalid_setting"): lambda r: r.settings(b'{"colour":1}'),
     (400, "content_mismatch"): lambda r: r.put(headers=[("X-WflDB-Content-BLAKE3", "0" * 64)], content=None, status=400),
     (400, "incomplete_body"): lambda r: r.cut_off() if r.client.http == 1 else None,  # HTTP/2 resets the stream
+    (400, "invalid_part"): lambda r: r.upload("PUT", f"upload={NO_UPLOAD}&part=10001", b"x"),
     (401, "credential_missing"): lambda r: r.raw("GET", "/v1/", []),
     (401, "packet_malformed"): lambda r: r.with_packet("x"),
     (401, "packet_untrusted"): lambda r: r.one_link(Key()),
@@ -164,6 +176,7 @@ ERRORS = {
     (401, "session_unknown"): lambda r: r.changed("authorization", "Session 01JDFJ7Z7Q2S4T6V8X0A2C4E6G"),
     (403, "forbidden"): lambda r: r.with_grants([Grant("other-bucket")]),
     (404, "bucket_not_found"): lambda r: r.signed(target="/v1/never-made/k"),
+    (404, "upload_not_found"): lambda r: r.upload("GET", f"upload={NO_UPLOAD}"),
     (404, "key_not_found"): lambda r: r.signed(target=f"/v1/{r.bucket}/none"),
     (404, "not_found"): lambda r: r.signed(target="/v2/"),
     (405, "method_not_allowed"): lambda r: r.signed("POST", "/v1/"),
@@ -173,7 +186,7 @@ ERRORS = {
     (409, "bucket_not_empty"): lambda r: r.not_empty(),
     (412, "precondition_failed"): lambda r: r.created_twice(),
     (416, "range_not_satisfiable"): lambda r: r.ranged(),
-    (413, "object_too_large"): lambda r: r.client.put(r.bucket, "k", b"x" * ((1 << 20) + 1), status=413),
+    (413, "object_too_large"): lambda r: r.client.put(r.limited, "k", b"x" * 11, status=413),
     (429, "rate_limited"): lambda r: r.outrun(),
     (507, "quota_exceeded"): lambda r: r.over_quota(),
 }
@@ -183,8 +196,6 @@ UNREACHABLE = {
     "version_not_found": "versions are not served yet",
     "invalid_batch": "batches are not served yet",
     "batch_too_large": "batches are not served yet",
-    "invalid_part": "multipart uploads are not served yet",
-    "upload_not_found": "multipart uploads are not served yet",
     "packet_revoked": "revocations are not served yet; auth's part is tested in tests/auth",
     "nonce_reused": "a write's nonce seen again is replayed in this release",
     "cursor_expired": "the change stream and `at` are not served yet",
@@ -278,7 +289,7 @@ def test_request_ids_are_all_different(client):
 # ---- query parameters
 
 KNOWN = {  # of each target; everything else is a typo
-    ("GET", "/v1/"): [], ("GET", "/v1/{}"): [], ("PUT", "/v1/{}"): [], ("DELETE", "/v1/{}"): [],
+    ("GET", "/v1/"): [], ("GET", "/v1/{}"): ["uploads"], ("PUT", "/v1/{}"): [], ("DELETE", "/v1/{}"): [],
     ("GET", "/v1/{}/k"): [], ("HEAD", "/v1/{}/k"): [], ("PUT", "/v1/{}/k"): [], ("DELETE", "/v1/{}/k"): [],
     ("GET", "/v1/-/server"): [],
     ("GET", "/v1/{}/scan"): ["prefix", "after", "end", "limit", "delimiter", "reverse", "cursor", "include"],
@@ -291,7 +302,7 @@ GOOD = {"limit": "5", "delimiter": "/", "reverse": "false", "include": "meta", "
 def queries():
     for (method, target), known in KNOWN.items():
         for typo in TYPOS:
-            if typo in ("limit=1", "pre%66ix") and known:
+            if typo in ("limit=1", "pre%66ix", "uploads") and known:
                 continue
             yield method, target, typo
         for name in known:

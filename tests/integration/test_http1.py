@@ -250,16 +250,14 @@ def test_a_refused_request_with_a_small_body_leaves_the_connection_usable(server
             assert (answer.status, answer.code) == (401, "credential_missing")
             assert answer.header("connection") is None
         head = f"PUT {path_of(bucket, 'k')} HTTP/1.1\r\n{H}X-WflDB-Content-SHA256: unsigned\r\n"
-        c.send(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
-        assert c.read().status == 401
-        c.send(b"5\r\nhello\r\n0\r\n\r\n")  # late, and still no request of its own
-        assert c.request("GET", "/v1/-/server").status == 200
         c.send(f"{head}Content-Length: 70000\r\n\r\n".encode())
         assert c.read().header("connection") == "close"  # too much to read for nothing
         assert c.at_end()
     with Connection(server.address) as c:
         c.send(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
-        assert c.read().status == 401
+        answer = c.read()
+        assert answer.status == 401
+        assert answer.header("connection") == "close"  # nobody knows how much is still to come
         try:
             for _ in range(100):
                 c.send(b"1;" + b"e" * 1000 + b"\r\na\r\n")  # most of it framing
@@ -416,7 +414,9 @@ def test_a_server_out_of_files_serves_on_when_it_has_some_again(server):
         assert served(running)
 
 
-def test_bad_input_leaves_no_memory_behind(server, client1, bucket):
+def test_bad_input_leaves_no_memory_behind(server, client1):
+    client1.make_bucket("of-one-mib", b'{"max_object_bytes":1048576}')
+
     def flood():
         for _, text, _, _ in BROKEN:
             with Connection(server.address) as c:
@@ -426,7 +426,7 @@ def test_bad_input_leaves_no_memory_behind(server, client1, bucket):
                 except (EOFError, OSError):
                     pass
         for _ in range(5):
-            assert client1.put(bucket, "k", b"x" * ((1 << 20) + 1), status=413).code == "object_too_large"
+            assert client1.put("of-one-mib", "k", b"x" * ((1 << 20) + 1), status=413).code == "object_too_large"
     flood()
     before = server.resident_bytes()
     for _ in range(20):
