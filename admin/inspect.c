@@ -27,9 +27,9 @@ static void print_left(int64_t seconds)
 {
     if (seconds <= 0) {
         printf("expired");
-    } else if (seconds >= 2 * 86400) {
+    } else if (seconds >= INT64_C(2) * 86400) {
         printf("%lld days left", (long long)(seconds / 86400));
-    } else if (seconds >= 2 * 3600) {
+    } else if (seconds >= INT64_C(2) * 3600) {
         printf("%lld hours left", (long long)(seconds / 3600));
     } else {
         printf("%lld seconds left", (long long)seconds);

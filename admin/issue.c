@@ -6,7 +6,7 @@
 #include "admin/admin.h"
 
 #define LIST_MAX            64
-#define TTL_DEFAULT_SECONDS (30 * 86400)
+#define TTL_DEFAULT_SECONDS (INT64_C(30) * 86400)
 
 struct issue_args {
     const char *key, *parent, *to, *ttl, *delegate, *sub, *aud, *out, *endpoint;
@@ -20,7 +20,7 @@ static int parse_args(int argc, char **argv, struct issue_args *a)
 {
 #define ONE(flag, place)                                                                           \
     {                                                                                              \
-        .name = flag, .has_value = true, .values = &a->place, .max = 1, .count = &a->has_##place   \
+        .name = (flag), .has_value = true, .values = &a->place, .max = 1, .count = &a->has_##place \
     }
     const struct cli_option options[] = {
         ONE("--key", key),
@@ -180,7 +180,7 @@ static int deliver(const struct issue_args *a, const struct wfl_issue *issue, wf
     return CLI_DONE;
 }
 
-static int sign_and_deliver(const struct issue_args *a, struct wfl_issue *issue, wfl_arena *arena)
+static int sign_and_deliver(const struct issue_args *a, struct wfl_issue issue, wfl_arena *arena)
 {
     struct wfl_secret      text = {0};
     struct wfl_key_pair    signer = {0};
@@ -201,11 +201,11 @@ static int sign_and_deliver(const struct issue_args *a, struct wfl_issue *issue,
                         err.message);
     }
     wfl_random_fill(&wfl_random_system, random, sizeof random);
-    rc = wfl_ulid_next(&source, wfl_clock_unix_ms(&wfl_clock_system), random, &issue->jti, &err);
-    issue->signer = &signer;
+    rc = wfl_ulid_next(&source, wfl_clock_unix_ms(&wfl_clock_system), random, &issue.jti, &err);
+    issue.signer = &signer;
     wfl_buf_init(&packet, &wfl_alloc_libc, WFL_PACKET_BYTES_MAX);
-    if (rc == WFL_OK) rc = wfl_packet_issue(issue, &wfl_alloc_libc, &packet, &err);
-    status = rc == WFL_OK ? deliver(a, issue, wfl_buf_slice(&packet))
+    if (rc == WFL_OK) rc = wfl_packet_issue(&issue, &wfl_alloc_libc, &packet, &err);
+    status = rc == WFL_OK ? deliver(a, &issue, wfl_buf_slice(&packet))
                           : cli_fail(CLI_FAILED, "not issued: %s", err.message);
     wfl_buf_fini(&packet);
     wfl_key_pair_free(&signer);
@@ -225,7 +225,7 @@ int admin_issue(int argc, char **argv)
     if (status != CLI_DONE) return status;
     wfl_arena_init(&arena, &wfl_alloc_libc, 256u << 10);
     if (a.parent != NULL) status = admin_read_packet(a.parent, &arena, &issue.parent);
-    if (status == CLI_DONE) status = sign_and_deliver(&a, &issue, &arena);
+    if (status == CLI_DONE) status = sign_and_deliver(&a, issue, &arena);
     wfl_arena_fini(&arena);
     return status;
 }

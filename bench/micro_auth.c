@@ -9,6 +9,7 @@
 
 #define BODY_BYTES 4096
 #define NONCES     1000000
+#define REFUSED    1000
 
 struct subject {
     struct wfl_key_pair       root, client;
@@ -230,31 +231,48 @@ static void *counted_resize(void *ctx, void *old, size_t n)
     return p + 2;
 }
 
+struct spent {
+    int64_t took_ns, longest_ns;
+};
+
+static struct spent spend(struct replay *r, uint32_t first, uint32_t count, wfl_code expected)
+{
+    struct spent s = {0};
+    wfl_error    err;
+    int64_t      began = wfl_clock_mono_ns(&wfl_clock_system), at = began;
+
+    for (uint32_t i = first; i < first + count; i++) {
+        char    nonce[33];
+        int64_t now;
+
+        snprintf(nonce, sizeof nonce, "%032x", i);
+        if (replay_spend(r, WFL_S("client"), wfl_slice_of(nonce, 32), 1000, 1060, &err) != expected)
+            micro_die("nonces", "not the outcome expected");
+        now = wfl_clock_mono_ns(&wfl_clock_system);
+        if (now - at > s.longest_ns) s.longest_ns = now - at;
+        at = now;
+    }
+    s.took_ns = at - began;
+    return s;
+}
+
 static void measure_nonces(void)
 {
     struct counted   counted = {0};
     struct wfl_alloc alloc = {.resize = counted_resize, .ctx = &counted};
     struct replay   *r;
+    struct spent     s;
     wfl_error        err;
-    int64_t          began, longest = 0, at;
 
-    must(replay_new(NONCES * 2, NONCES * 4, &wfl_random_system, &alloc, &r, &err), &err, "nonces");
-    began = at = wfl_clock_mono_ns(&wfl_clock_system);
-    for (uint32_t i = 0; i < NONCES; i++) {
-        char    nonce[33];
-        int64_t now;
-
-        snprintf(nonce, sizeof nonce, "%032x", i);
-        must(replay_spend(r, WFL_S("client"), wfl_slice_of(nonce, 32), 1000, 1060, &err), &err,
-             "spend");
-        now = wfl_clock_mono_ns(&wfl_clock_system);
-        if (now - at > longest) longest = now - at;
-        at = now;
-    }
+    must(replay_new(NONCES, NONCES * 4, &wfl_random_system, &alloc, &r, &err), &err, "nonces");
+    s = spend(r, 0, NONCES, WFL_OK);
     printf("%-58s %10.2f us\n", "spend a nonce (a million of one client)",
-           (double)(at - began) / NONCES / 1000);
-    printf("%-58s %10.2f us\n", "  the longest of them (a table grows)", (double)longest / 1000);
+           (double)s.took_ns / NONCES / 1000);
+    printf("%-58s %10.2f us\n", "  the longest of them (a table grows)",
+           (double)s.longest_ns / 1000);
     printf("%-58s %10.1f bytes\n", "  memory for each", (double)counted.now / NONCES);
+    s = spend(r, NONCES, REFUSED, WFL_RATE_LIMITED);
+    printf("%-58s %10.2f us\n", "refuse one for lack of room", (double)s.took_ns / REFUSED / 1000);
     replay_free(r);
 }
 

@@ -16,6 +16,8 @@
 
 #define CONNECT_TIMEOUT_MS 10000L
 #define STALL_SECONDS      60L /* without a byte in either direction */
+#define KEEPALIVE_SECONDS  30L /* finds a dead peer where silence is no failure */
+#define BUFFER_BYTES       (256L << 10)
 
 struct wfldb {
     CURL               *curl;
@@ -27,6 +29,7 @@ struct wfldb {
     int64_t             clock_offset_ns; /* the server's minus ours */
     bool                http2;
     long                timeout_ms;
+    unsigned            retry_after_s; /* of the last answer */
 };
 
 static void set_error(wfldb_error *err, int status, const char *code, const char *detail)
@@ -157,6 +160,38 @@ void wfldb_close(wfldb *db)
     free(db);
 }
 
+wfldb *call_clone(const wfldb *db)
+{
+    wfldb *clone = malloc(sizeof *clone);
+    CURL  *curl = curl_easy_init();
+
+    if (clone == NULL || curl == NULL) {
+        free(clone);
+        curl_easy_cleanup(curl);
+        return NULL;
+    }
+    *clone = *db;
+    clone->curl = curl;
+    return clone;
+}
+
+void call_clone_free(wfldb *clone)
+{
+    if (clone == NULL) return;
+    curl_easy_cleanup(clone->curl);
+    free(clone);
+}
+
+const char *call_endpoint(const wfldb *db)
+{
+    return db->endpoint;
+}
+
+unsigned call_retry_after(const wfldb *db)
+{
+    return db->retry_after_s;
+}
+
 /* ---- a call */
 
 void call_init(struct call *c, wfldb *db, const char *method, const char *bucket, const char *key,
@@ -273,6 +308,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     wfl_slice    bytes = wfl_slice_of(data, size * count);
 
     curl_easy_getinfo(c->db->curl, CURLINFO_RESPONSE_CODE, &status);
+    c->status = (int)status;
     if (status >= 200 && status < 300 && c->sink != NULL) {
         wfl_hasher_add(&c->hasher, bytes);
         c->received += bytes.len;
@@ -282,6 +318,44 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     if (status >= 400 && c->text.len + bytes.len > ERROR_TEXT_MAX) return 0;
     wfl_buf_add(&c->text, bytes);
     return wfl_buf_ok(&c->text) ? bytes.len : 0;
+}
+
+static size_t on_source(char *data, size_t size, size_t count, void *arg)
+{
+    struct call *c = arg;
+    uint64_t     left = c->source_len - c->sent; /* unknown: more than enough */
+    size_t       cap = size * count < left ? size * count : (size_t)left, len = 0;
+
+    if (cap == 0) return 0;
+    if (c->source(c->source_ctx, c->sent, data, cap, &len) != 0 ||
+        (len == 0 && c->source_len != WFLDB_LENGTH_UNKNOWN)) {
+        c->source_failed = true; /* it ends before its length, too */
+        return CURL_READFUNC_ABORT;
+    }
+    if (c->hash_sent) wfl_hasher_add(&c->sent_hasher, wfl_slice_of(data, len));
+    c->sent += len;
+    return len;
+}
+
+/* curl asks for the start again where a kept connection turns out to be closed. */
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+    struct call *c = arg;
+
+    if (offset != 0 || origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
+    c->sent = 0;
+    wfl_hasher_init(&c->sent_hasher);
+    return CURL_SEEKFUNC_OK;
+}
+
+static int on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up)
+{
+    struct call *c = arg;
+
+    (void)down_total, (void)down, (void)up_total, (void)up; /* ours count what was taken */
+    c->stopped = c->watch(c->watch_ctx, c->sent > c->received ? c->sent : c->received) != 0;
+    return c->stopped;
 }
 
 static struct curl_slist *add_line(struct curl_slist *list, const char *name, wfl_slice value,
@@ -310,9 +384,41 @@ static struct curl_slist *header_list(struct call *c, const struct wfl_signed_he
     for (uint32_t i = 0; i < c->header_count; i++) {
         list = add_line(list, (const char *)c->headers[i].name.data, c->headers[i].value, ok);
     }
+    if (c->source != NULL) return list;          /* a large body waits for the server's yes */
     longer = curl_slist_append(list, "Expect:"); /* nothing behind the colon: not sent */
     if (longer == NULL) *ok = false;
     return longer == NULL ? list : longer;
+}
+
+/* libcurl 7.88 breaks on the second HTTP/2 request of a connection that was opened with prior
+ * knowledge (curl #10634; Debian 12 has it, 8.0 does not): there each request gets its own. */
+static void avoid_broken_reuse(const wfldb *db)
+{
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+
+    if (!db->http2 || version < 0x075800 || version >= 0x080000) return;
+    curl_easy_setopt(db->curl, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(db->curl, CURLOPT_FORBID_REUSE, 1L);
+}
+
+static void set_body(struct call *c)
+{
+    CURL *curl = c->db->curl;
+
+    if (c->source != NULL) {
+        curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_BYTES);
+        curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_source);
+        curl_easy_setopt(curl, CURLOPT_READDATA, c);
+        curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
+        curl_easy_setopt(curl, CURLOPT_SEEKDATA, c);
+        curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE,
+                         c->source_len == WFLDB_LENGTH_UNKNOWN ? (curl_off_t)-1
+                                                               : (curl_off_t)c->source_len);
+    } else if (c->has_body) {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, c->body_len == 0 ? "" : c->body);
+    }
 }
 
 static void set_options(struct call *c, const char *url, struct curl_slist *headers)
@@ -327,7 +433,10 @@ static void set_options(struct call *c, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, c->db->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, c->patient ? 0L : STALL_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
@@ -337,11 +446,14 @@ static void set_options(struct call *c, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
                      c->db->http2 ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
                                   : (long)CURL_HTTP_VERSION_1_1);
+    avoid_broken_reuse(c->db);
     if (strcmp(c->method, "HEAD") == 0) curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-    if (c->has_body) {
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, c->body_len == 0 ? "" : c->body);
+    if (c->watch != NULL) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, c);
     }
+    set_body(c);
 }
 
 static wfl_code sign(struct call *c, wfl_slice path, struct wfl_signed_headers *out, wfl_error *err)
@@ -375,6 +487,14 @@ static int fail_unsent(struct call *c, const wfl_error *err)
     return call_fail(c, err->code == WFL_NOMEM ? "memory" : "request", err->message);
 }
 
+static void note_retry_after(struct call *c)
+{
+    uint64_t seconds = 0;
+
+    (void)!wfl_slice_to_u64(call_answer_header(c, "retry-after"), 3600, &seconds);
+    c->db->retry_after_s = (unsigned)seconds;
+}
+
 static int perform(struct call *c)
 {
     struct wfl_signed_headers signed_headers;
@@ -400,14 +520,20 @@ static int perform(struct call *c)
     wfl_buf_add_u8(&url, '\0');
     headers = header_list(c, &signed_headers, &ok);
     c->head.len = c->text.len = 0;
-    c->received = 0;
+    c->received = c->sent = 0;
+    c->status = 0;
+    c->sink_refused = c->source_failed = c->stopped = false;
     wfl_hasher_init(&c->hasher);
+    wfl_hasher_init(&c->sent_hasher);
     if (ok && wfl_buf_ok(&url)) {
         set_options(c, (const char *)url.data, headers);
         code = curl_easy_perform(c->db->curl);
     }
     curl_slist_free_all(headers);
     wfl_buf_fini(&url);
+    if (c->stopped) return call_fail(c, "stopped", "stopped by the caller");
+    if (c->source_failed)
+        return call_fail(c, "source", "the content cannot be read, or ends before its length");
     if (c->sink_refused) return call_fail(c, "sink", "the receiver of the content gave up");
     if (code != CURLE_OK) {
         char detail[256];
@@ -418,6 +544,7 @@ static int perform(struct call *c)
     long status = 0;
     curl_easy_getinfo(c->db->curl, CURLINFO_RESPONSE_CODE, &status);
     c->status = (int)status;
+    note_retry_after(c);
     return 0;
 }
 

@@ -23,7 +23,7 @@ static void keep_on_one_line(unsigned char *text)
     }
 }
 
-int cli_fail(int code, const char *format, ...)
+int(cli_fail)(int code, const char *format, ...)
 {
     char    text[1024];
     va_list args;

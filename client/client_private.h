@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A signed call over libcurl: what objects.c, listings.c and buckets.c are made of. */
+ * A signed call over libcurl: what objects.c, listings.c, upload.c and the transfers are made of.
+ */
 #ifndef WFL_CLIENT_PRIVATE_H
 #define WFL_CLIENT_PRIVATE_H
 
@@ -22,19 +23,29 @@ struct call {
     const void            *body;
     size_t                 body_len;
     bool                   has_body;
+    wfldb_source           source; /* the body, where it is streamed; else NULL */
+    void                  *source_ctx;
+    uint64_t               source_len; /* or WFLDB_LENGTH_UNKNOWN */
+    bool                   hash_sent;  /* where the hash is not known beforehand */
+    bool                   patient;    /* no byte for minutes is no failure */
     const char            *bad_header; /* a name or value that no header can carry */
 
     int (*sink)(void *ctx, const void *data,
                 size_t len); /* of a good answer's body; NULL: into text */
     void *ctx;
 
+    /* Now and then while it is under way: bytes sent or received. Not 0: stop. */
+    int (*watch)(void *ctx, uint64_t moved);
+    void *watch_ctx;
+
     /* the answer */
     int               status;
     wfl_buf           head; /* "name: value\n", names in lower case */
     wfl_buf           text;
-    struct wfl_hasher hasher; /* of the body, while it goes to the sink */
-    uint64_t          received;
-    bool              sink_refused;
+    struct wfl_hasher hasher;      /* of the body, while it goes to the sink */
+    struct wfl_hasher sent_hasher; /* of what the source gave */
+    uint64_t          received, sent;
+    bool              sink_refused, source_failed, stopped;
     wfl_arena         arena;
     wfldb_error      *err;
 };
@@ -51,7 +62,41 @@ int call_send(struct call *c);
 /* The first header of that name; empty: none. Points into c->head. */
 wfl_slice call_answer_header(const struct call *c, const char *name);
 int       call_fail(struct call *c, const char *code, const char *detail);
+/* Seconds of the last answer's Retry-After; 0: none. */
+unsigned    call_retry_after(const wfldb *db);
+const char *call_endpoint(const wfldb *db);
+/* A second handle for another thread, with a connection of its own. It borrows what it knows from
+ * `db`, which must outlive it. NULL: out of memory. */
+wfldb *call_clone(const wfldb *db);
+void   call_clone_free(wfldb *clone); /* NULL is accepted */
 /* The text as a C string for the caller to free; -1: out of memory. */
 int call_take_text(struct call *c, char **out);
+
+/* ---- objects.c: headers from and to values */
+
+void object_add_put_options(struct call *c, const wfldb_put_options *o);
+void object_condition(struct call *c, const char *name, const char *version);
+int  object_read(struct call *c, wfldb_object *out);
+/* As wfldb_get_range; `c` is initialised, its sink and watch are set. out->size is what came. */
+int object_get_range(struct call *c, const char *if_match, uint64_t first, uint64_t count,
+                     wfldb_object *out);
+/* "bytes 0-4/9" of a 206. False: it is none. */
+bool object_content_range(const struct call *c, uint64_t *first, uint64_t *last, uint64_t *size);
+
+/* ---- upload.c: as in wfldb.h, watched */
+
+struct watch {
+    int (*watch)(void *ctx, uint64_t moved);
+    void *ctx;
+};
+int upload_put_stream(wfldb *db, const char *bucket, const char *key, wfldb_source source,
+                      void *ctx, uint64_t len, const char *blake3, const wfldb_put_options *options,
+                      const struct watch *watch, wfldb_object *out, wfldb_error *err);
+int upload_put_part(wfldb *db, const char *bucket, const char *key, const wfldb_upload *upload,
+                    wfldb_source source, void *ctx, const struct watch *watch, wfldb_part *part,
+                    wfldb_error *err);
+int upload_complete(wfldb *db, const char *bucket, const char *key, const wfldb_upload *upload,
+                    const wfldb_part *parts, size_t count, const char *blake3,
+                    const struct watch *watch, wfldb_object *out, wfldb_error *err);
 
 #endif

@@ -19,6 +19,8 @@ struct command {
     bool             if_none_match, buffered;
     const char      *meta[COMMAND_PAIRS_MAX], *tags[COMMAND_PAIRS_MAX];
     uint32_t         meta_count, tag_count;
+    const char      *parallel, *part_size; /* NULL: not given */
+    bool             no_multipart, no_resume, quiet;
 };
 
 int command_put(struct command *c);
@@ -34,6 +36,9 @@ int command_rb(struct command *c);
 int command_split(const char *text, bool key_needed, char **bucket, const char **key);
 /* A word that must be a bucket's name and nothing more. */
 int command_check_bucket(const char *text);
+/* An object as JSON; `file`: where it came from or went, NULL: what is known of it instead. */
+void command_print_object(const char *bucket, const char *key, const wfldb_object *o,
+                          const char *file);
 /* The exit code for a failed call, told on stderr. */
 int command_failed(const wfldb_error *err, const char *what);
 

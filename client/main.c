@@ -18,6 +18,12 @@ static const char help_text[] =
     "      --buffered                acknowledged before it is on stable storage\n"
     "  get BUCKET/KEY [FILE|-]       fetch into a file (default: the key's last part)\n"
     "  cat BUCKET/KEY                fetch to standard output\n"
+    "    put and get, above 64 MiB in parts; the same command goes on with an interrupted one:\n"
+    "      --parallel N              parts at once, 1 to 16 (4)\n"
+    "      --part-size SIZE          such as 64M; then content above it goes in parts (16M)\n"
+    "      --no-multipart            in one piece\n"
+    "      --no-resume               from the start, and leave nothing to go on with\n"
+    "      --quiet                   no progress bar; cat too\n"
     "  ls [-l] [-r] [BUCKET[/PREFIX]]  buckets, or keys by '/' (-r: all below)\n"
     "  rm BUCKET/KEY [--if-match VERSION]\n"
     "  stat BUCKET[/KEY]             what is known of an object or a bucket\n"
@@ -41,13 +47,17 @@ enum allowed { /* options that some commands take; those of all are not here */
                BUFFERED = 32,
                META = 64,
                TAG = 128,
-               PUT_ALL = CONTENT_TYPE | IF_MATCH | IF_NONE_MATCH | BUFFERED | META | TAG,
+               PARTS = 256, /* --parallel, --part-size, --no-multipart, --no-resume */
+               QUIET = 512,
+               GET_ALL = PARTS | QUIET,
+               PUT_ALL = CONTENT_TYPE | IF_MATCH | IF_NONE_MATCH | BUFFERED | META | TAG | GET_ALL,
 };
 
 struct global {
     const char *credential, *endpoint;
     uint32_t    has_credential, has_endpoint, http2, json, help, version;
     uint32_t    longer, recursive, if_none_match, buffered, has_type, has_match;
+    uint32_t    has_parallel, has_part_size, no_multipart, no_resume, quiet;
 };
 
 static int parse(int argc, char **argv, struct global *g, struct command *c)
@@ -81,6 +91,19 @@ static int parse(int argc, char **argv, struct global *g, struct command *c)
          .count = &g->has_match},
         {.name = "--if-none-match", .count = &g->if_none_match},
         {.name = "--buffered", .count = &g->buffered},
+        {.name = "--parallel",
+         .has_value = true,
+         .values = &c->parallel,
+         .max = 1,
+         .count = &g->has_parallel},
+        {.name = "--part-size",
+         .has_value = true,
+         .values = &c->part_size,
+         .max = 1,
+         .count = &g->has_part_size},
+        {.name = "--no-multipart", .count = &g->no_multipart},
+        {.name = "--no-resume", .count = &g->no_resume},
+        {.name = "--quiet", .also = "-q", .count = &g->quiet},
         {.name = "--meta",
          .has_value = true,
          .repeats = true,
@@ -101,6 +124,9 @@ static int parse(int argc, char **argv, struct global *g, struct command *c)
     c->recursive = g->recursive > 0;
     c->if_none_match = g->if_none_match > 0;
     c->buffered = g->buffered > 0;
+    c->no_multipart = g->no_multipart > 0;
+    c->no_resume = g->no_resume > 0;
+    c->quiet = g->quiet > 0;
     return status;
 }
 
@@ -121,6 +147,11 @@ static int check_options(const struct global *g, const struct command *c, const 
         {BUFFERED, g->buffered, "--buffered"},
         {META, c->meta_count, "--meta"},
         {TAG, c->tag_count, "--tag"},
+        {PARTS, g->has_parallel, "--parallel"},
+        {PARTS, g->has_part_size, "--part-size"},
+        {PARTS, g->no_multipart, "--no-multipart"},
+        {PARTS, g->no_resume, "--no-resume"},
+        {QUIET, g->quiet, "--quiet"},
     };
 
     for (size_t i = 0; i < WFL_COUNT(options); i++) {
@@ -142,8 +173,8 @@ static int run(const struct global *g, struct command *c)
         const char *usage;
     } commands[] = {
         {"put", PUT_ALL, 2, 2, command_put, "put FILE|- BUCKET/KEY"},
-        {"get", 0, 1, 2, command_get, "get BUCKET/KEY [FILE|-]"},
-        {"cat", 0, 1, 1, command_cat, "cat BUCKET/KEY"},
+        {"get", GET_ALL, 1, 2, command_get, "get BUCKET/KEY [FILE|-]"},
+        {"cat", QUIET, 1, 1, command_cat, "cat BUCKET/KEY"},
         {"ls", LONGER | RECURSIVE, 0, 1, command_ls, "ls [-l] [-r] [BUCKET[/PREFIX]]"},
         {"rm", IF_MATCH, 1, 1, command_rm, "rm BUCKET/KEY"},
         {"stat", 0, 1, 1, command_stat, "stat BUCKET[/KEY]"},

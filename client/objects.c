@@ -68,7 +68,7 @@ static bool read_pairs(const struct call *c, wfldb_object *out)
 }
 
 /* What the answer's headers say of the object. */
-static int read_object(struct call *c, wfldb_object *out)
+int object_read(struct call *c, wfldb_object *out)
 {
     wfl_slice length = call_answer_header(c, "content-length");
 
@@ -101,7 +101,7 @@ static void made_header(struct call *c, const char *prefix, const char *name, co
     call_header(c, full, wfl_slice_str(value));
 }
 
-static void condition_header(struct call *c, const char *name, const char *version)
+void object_condition(struct call *c, const char *name, const char *version)
 {
     char *quoted;
 
@@ -119,7 +119,7 @@ static void condition_header(struct call *c, const char *name, const char *versi
     call_header(c, name, wfl_slice_str(quoted));
 }
 
-static void add_put_options(struct call *c, const wfldb_put_options *o)
+void object_add_put_options(struct call *c, const wfldb_put_options *o)
 {
     call_header(c, "Content-Type",
                 wfl_slice_str(o != NULL && o->content_type != NULL ? o->content_type
@@ -129,7 +129,7 @@ static void add_put_options(struct call *c, const wfldb_put_options *o)
         made_header(c, "X-WflDB-Meta-", o->meta[i].name, o->meta[i].value);
     for (size_t i = 0; i < o->tag_count; i++)
         made_header(c, "X-WflDB-Tag-", o->tags[i].name, o->tags[i].value);
-    condition_header(c, "If-Match", o->if_match);
+    object_condition(c, "If-Match", o->if_match);
     if (o->if_none_match) call_header(c, "If-None-Match", WFL_S("*"));
     if (o->buffered) call_header(c, "X-WflDB-Durability", WFL_S("buffered"));
 }
@@ -148,9 +148,9 @@ int wfldb_put(wfldb *db, const char *bucket, const char *key, const void *data, 
     c.has_body = true;
     wfl_hex_encode(wfl_slice_of(hash.bytes, WFL_HASH_LEN), hex);
     call_header(&c, "X-WflDB-Content-BLAKE3", wfl_slice_str(hex));
-    add_put_options(&c, options);
+    object_add_put_options(&c, options);
     rc = call_send(&c);
-    if (rc == 0) rc = read_object(&c, out);
+    if (rc == 0) rc = object_read(&c, out);
     if (rc == 0) {
         out->size = len;
         out->created = c.status == 201;
@@ -176,7 +176,7 @@ int wfldb_get(wfldb *db, const char *bucket, const char *key,
     c.sink = sink;
     c.ctx = ctx;
     rc = call_send(&c);
-    if (rc == 0) rc = read_object(&c, out);
+    if (rc == 0) rc = object_read(&c, out);
     if (rc == 0) {
         hash = wfl_hasher_result(&c.hasher);
         wfl_hex_encode(wfl_slice_of(hash.bytes, WFL_HASH_LEN), hex);
@@ -191,6 +191,78 @@ int wfldb_get(wfldb *db, const char *bucket, const char *key,
     return rc;
 }
 
+bool object_content_range(const struct call *c, uint64_t *first, uint64_t *last, uint64_t *size)
+{
+    wfl_slice rest = call_answer_header(c, "content-range"), part;
+
+    if (!wfl_slice_starts_with(rest, WFL_S("bytes "))) return false;
+    rest = wfl_slice_of(rest.data + 6, rest.len - 6);
+    return wfl_slice_split(&rest, '-', &part) && wfl_slice_to_u64(part, INT64_MAX, first) &&
+           wfl_slice_split(&rest, '/', &part) && wfl_slice_to_u64(part, INT64_MAX, last) &&
+           wfl_slice_to_u64(rest, INT64_MAX, size) && *first <= *last && *last < *size;
+}
+
+int object_get_range(struct call *c, const char *if_match, uint64_t first, uint64_t count,
+                     wfldb_object *out)
+{
+    char range[64];
+
+    snprintf(range, sizeof range, "bytes=%llu-%llu", (unsigned long long)first,
+             (unsigned long long)(first + count - 1));
+    call_header(c, "Range", wfl_slice_str(range));
+    object_condition(c, "If-Match", if_match);
+    if (call_send(c) != 0 || object_read(c, out) != 0) return -1;
+    out->size = c->received;
+    return 0;
+}
+
+/* Only the range asked for may reach the sink, whatever a server makes of the header. */
+struct range_sink {
+    struct call *call;
+    int (*sink)(void *ctx, const void *data, size_t len);
+    void    *ctx;
+    uint64_t first, count, size;
+    bool     checked, wrong;
+};
+
+static int to_range_sink(void *ctx, const void *data, size_t len)
+{
+    struct range_sink *s = ctx;
+    uint64_t           first = 0, last = 0;
+
+    if (!s->checked) {
+        s->checked = true;
+        s->wrong = s->call->status != 206 ||
+                   !object_content_range(s->call, &first, &last, &s->size) || first != s->first ||
+                   last - first >= s->count;
+    }
+    return s->wrong ? -1 : s->sink(s->ctx, data, len);
+}
+
+int wfldb_get_range(wfldb *db, const char *bucket, const char *key, const char *if_match,
+                    uint64_t first, uint64_t                                    count,
+                    int (*sink)(void *ctx, const void *data, size_t len), void *ctx,
+                    wfldb_object *out, wfldb_error *err)
+{
+    struct range_sink s = {.sink = sink, .ctx = ctx, .first = first, .count = count};
+    struct call       c;
+    int               rc;
+
+    call_init(&c, db, "GET", bucket, key, err);
+    s.call = &c;
+    c.sink = to_range_sink;
+    c.ctx = &s;
+    rc = object_get_range(&c, if_match, first, count, out);
+    if (rc == 0 && !s.checked) {
+        wfldb_object_free(out);
+        s.wrong = true;
+    }
+    if (s.wrong) rc = call_fail(&c, "answer", "the answer is not the range that was asked for");
+    if (rc == 0) out->size = s.size;
+    call_fini(&c);
+    return rc;
+}
+
 int wfldb_head(wfldb *db, const char *bucket, const char *key, wfldb_object *out, wfldb_error *err)
 {
     struct call c;
@@ -198,7 +270,7 @@ int wfldb_head(wfldb *db, const char *bucket, const char *key, wfldb_object *out
 
     call_init(&c, db, "HEAD", bucket, key, err);
     rc = call_send(&c);
-    if (rc == 0) rc = read_object(&c, out);
+    if (rc == 0) rc = object_read(&c, out);
     call_fini(&c);
     return rc;
 }
@@ -210,7 +282,7 @@ int wfldb_delete(wfldb *db, const char *bucket, const char *key, const char *if_
     int         rc;
 
     call_init(&c, db, "DELETE", bucket, key, err);
-    condition_header(&c, "If-Match", if_match);
+    object_condition(&c, "If-Match", if_match);
     rc = call_send(&c);
     call_fini(&c);
     return rc;

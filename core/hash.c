@@ -13,6 +13,13 @@ static blake3_hasher *inner(struct wfl_hasher *h)
     return (blake3_hasher *)(void *)h->state;
 }
 
+/* BLAKE3 asks the processor at its first hash and remembers the answer in a plain global: before
+ * there are threads, so that nobody races for it. */
+__attribute__((constructor)) static void ask_the_processor(void)
+{
+    (void)wfl_hash_of((wfl_slice){0});
+}
+
 void wfl_hasher_init(struct wfl_hasher *h)
 {
     blake3_hasher_init(inner(h));

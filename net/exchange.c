@@ -126,6 +126,10 @@ void exchange_mark_ready(struct wfl_exchange *x)
     x->in_ready = true;
     x->next_ready = x->conn->ready;
     x->conn->ready = x;
+    if (x->conn->pending || x->conn->in_pump) return; /* a pump goes on until nothing is ready */
+    x->conn->pending = true;
+    x->conn->next_pending = x->reactor->pending;
+    x->reactor->pending = x->conn;
 }
 
 void exchange_tell_broken(struct wfl_exchange *x, const wfl_error *err)

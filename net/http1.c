@@ -219,13 +219,13 @@ static bool deliver(struct conn *c, struct wfl_exchange *x)
 /* The rest of a body that nobody wanted. True: done with it. */
 static bool discard(struct conn *c)
 {
-    size_t taken;
+    size_t taken, before = c->in_at;
 
     if (!take_body(c, NULL, SIZE_MAX, &taken)) {
         conn_close_after_flush(c);
         return false;
     }
-    c->h1.discarded += taken;
+    c->h1.discarded += c->in_at - before; /* framing included: it may be most of it */
     if (!c->h1.body_open) {
         c->h1.discarding = false;
         return true;
@@ -278,10 +278,10 @@ static void add_framing(struct wfl_exchange *x, const struct wfl_response *respo
     } else if (x->chunked) {
         wfl_buf_add_str(out, "transfer-encoding: chunked\r\n");
     }
-    if (x->close_after) {
+    if (x->close_after || !x->conn->h1.framing.keep_alive) {
         wfl_buf_add_str(out, "connection: close\r\n");
-    } else if (!x->conn->h1.framing.keep_alive) {
-        wfl_buf_add_str(out, "connection: close\r\n");
+    } else if (x->conn->h1.framing.http10) { /* RFC 9112 section 9.3: there it must be said */
+        wfl_buf_add_str(out, "connection: keep-alive\r\n");
     }
 }
 
@@ -315,15 +315,15 @@ void http1_respond(struct wfl_exchange *x, const struct wfl_response *response)
     struct conn *c = x->conn;
     wfl_slice    head;
 
-    /* A body that will not be read to its end here ends the connection, and the peer is told. */
+    /* A body that will not be read to its end here ends the connection, and the peer is told. Of a
+     * chunked one nobody knows how much is still to come. */
     if (c->h1.body_open &&
-        (c->h1.continue_due || (!c->h1.framing.chunked && c->h1.body_left > DISCARD_BYTES_MAX))) {
+        (c->h1.continue_due || c->h1.framing.chunked || c->h1.body_left > DISCARD_BYTES_MAX)) {
         x->close_after = true;
     }
     x->close_after |= c->reactor->stopping;
     if (!response->length_known && !x->headless_body) {
-        x->chunked =
-            c->h1.framing.keep_alive; /* HTTP/1.0: the end of the connection ends the body */
+        x->chunked = !c->h1.framing.http10; /* there the end of the connection ends the body */
         x->close_after |= !x->chunked;
     }
     if (!write_head(x, response, &head)) {

@@ -319,6 +319,7 @@ wfl_code http1_parse_head(uint8_t *head, size_t len, const struct http1_limits *
     if (rc == WFL_OK) rc = read_body_framing(out, &f, http11, framing, err);
     if (rc != WFL_OK) return rc;
     framing->keep_alive = !f.close && (http11 || f.keep_alive);
+    framing->http10 = !http11;
     out->query = out->target;
     wfl_slice_split(&out->query, '?', &out->path);
     return WFL_OK;

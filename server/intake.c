@@ -127,15 +127,19 @@ static void fill(struct request *r)
 {
     struct intake *in = r->intake;
     unsigned       at = (in->first + in->full) % BUFFERS;
+    size_t         cap = WFL_CHUNK_BYTES;
 
     if (in->buffers[at] == NULL) in->buffers[at] = wfl_alloc_get(&wfl_alloc_libc, WFL_CHUNK_BYTES);
     if (in->buffers[at] == NULL) {
         fail(r, WFL_NOMEM, "a body's window: out of memory");
         return;
     }
+    /* One byte more than is allowed, where that is less than a chunk: too much is then seen at
+     * once. */
+    if (in->max - r->body_len < cap) cap = (size_t)(in->max - r->body_len) + 1;
     in->lens[at] = 0;
     in->reading = true;
-    wfl_exchange_read(r->x, in->buffers[at], WFL_CHUNK_BYTES);
+    wfl_exchange_read(r->x, in->buffers[at], cap);
 }
 
 static void small_body(struct request *r)

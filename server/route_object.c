@@ -97,27 +97,144 @@ static void put_done(struct wfl_put *op)
     request_done(op->arg);
 }
 
-/* What is known before the body: refused here, a large upload need not be sent at all. */
+static uint64_t object_max(const struct request *r, const struct wfl_bucket_settings *settings)
+{
+    uint64_t max = WFL_OBJECT_BYTES_MAX;
+
+    if (settings->max_object_bytes >= 0 && (uint64_t)settings->max_object_bytes < max)
+        max = (uint64_t)settings->max_object_bytes;
+    if (r->who.packet->limits.max_object_bytes < max) max = r->who.packet->limits.max_object_bytes;
+    return max;
+}
+
 wfl_code request_object_max(struct request *r, uint64_t *max, wfl_error *err)
 {
     struct wfl_bucket_info info;
     wfl_code               rc =
         wfl_store_bucket_info(r->server->store, r->target.bucket, request_arena(r), &info, err);
 
-    if (rc != WFL_OK) return rc;
-    *max = WFL_OBJECT_BYTES_MAX;
-    if (info.settings.max_object_bytes >= 0 && (uint64_t)info.settings.max_object_bytes < *max) {
-        *max = (uint64_t)info.settings.max_object_bytes;
-    }
-    if (r->who.packet->limits.max_object_bytes < *max)
-        *max = r->who.packet->limits.max_object_bytes;
+    if (rc == WFL_OK) *max = object_max(r, &info.settings);
+    return rc;
+}
+
+static void receive_content(struct request *r)
+{
+    const struct wfl_request *head = request_head(r);
+    uint64_t                  max = r->body_max;
+
+    /* What is known to be small is received whole; a body of unknown length may turn out so. */
+    if (!head->has_body || (head->length_known && head->length <= WFL_VALUE_BYTES_MAX))
+        request_read_body(r, max < WFL_VALUE_BYTES_MAX ? max : WFL_VALUE_BYTES_MAX, put_with_body);
+    else
+        request_take_content(r, max, WFL_VALUE_BYTES_MAX, put_with_body);
+}
+
+/* ---- what a PUT can expect, told before its body is sent
+ *
+ * The current version and the bucket's counters are looked at one after the other, so a refusal may
+ * be a moment old. What is let through is judged by the committer, exactly. */
+
+struct outlook {
+    struct wfl_get             get; /* of the current version */
+    struct wfl_bucket_settings settings;
+    uint64_t                   objects, bytes;
+};
+
+static wfl_code judge_quota(const struct request *r, uint64_t before, bool exists, wfl_error *err)
+{
+    const struct outlook     *o = r->outlook;
+    const struct wfl_request *head = request_head(r);
+    uint64_t                  others = o->bytes > before ? o->bytes - before : 0;
+
+    if (o->settings.quota_objects >= 0 && !exists &&
+        o->objects >= (uint64_t)o->settings.quota_objects)
+        return wfl_fail(err, WFL_QUOTA_EXCEEDED, "the bucket holds %lld objects at the most",
+                        (long long)o->settings.quota_objects);
+    if (o->settings.quota_bytes >= 0 && head->length_known && head->length > before &&
+        others + head->length > (uint64_t)o->settings.quota_bytes)
+        return wfl_fail(err, WFL_QUOTA_EXCEEDED, "the bucket holds %lld bytes at the most",
+                        (long long)o->settings.quota_bytes);
     return WFL_OK;
+}
+
+static wfl_code judge_outlook(struct request *r)
+{
+    struct wfl_put       *op = &r->op.put;
+    const struct wfl_get *get = &r->outlook->get;
+    bool                  exists = get->rc == WFL_OK;
+    const wfl_ulid       *current = exists ? &get->object.version : NULL;
+
+    if (!exists && get->rc != WFL_KEY_NOT_FOUND) {
+        op->err = get->err;
+        return get->rc;
+    }
+    if (wfl_condition_holds(&op->match, current) && wfl_condition_holds(&op->none_match, current))
+        return judge_quota(r, exists ? get->object.size : 0, exists, &op->err);
+    if (exists) op->version = *current;
+    return wfl_fail(&op->err, WFL_PRECONDITION_FAILED, "the current version is another one");
+}
+
+static void release_outlook(struct request *r)
+{
+    wfl_get_fini(&r->outlook->get);
+}
+
+static void resume_outlook(struct request *r)
+{
+    struct wfl_put *op = &r->op.put;
+
+    op->rc = judge_outlook(r);
+    release_outlook(r);
+    r->release = NULL;
+    if (op->rc == WFL_OK)
+        receive_content(r);
+    else
+        resume_put(r);
+}
+
+static void outlook_done(struct wfl_get *get)
+{
+    request_done(get->arg);
+}
+
+/* Is there anything that could fail, and a body worth sparing? */
+static bool wants_outlook(const struct request *r, const struct wfl_bucket_settings *settings)
+{
+    const struct wfl_request *head = request_head(r);
+    const struct wfl_put     *op = &r->op.put;
+
+    return head->has_body &&
+           (head->expects_continue || !head->length_known || head->length > WFL_VALUE_BYTES_MAX) &&
+           (op->match.kind != WFL_COND_NONE || op->none_match.kind != WFL_COND_NONE ||
+            settings->quota_bytes >= 0 || settings->quota_objects >= 0);
+}
+
+static void look_out(struct request *r, const struct wfl_bucket_info *bucket)
+{
+    struct outlook *o = wfl_arena_zero(request_arena(r), 1, sizeof *o);
+
+    if (o == NULL) {
+        wfl_fail(&r->err, WFL_NOMEM, "a large body: out of memory");
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
+    o->settings = bucket->settings;
+    o->objects = bucket->objects;
+    o->bytes = bucket->bytes;
+    o->get = (struct wfl_get){.bucket = r->target.bucket,
+                              .key = r->target.key,
+                              .head_only = true,
+                              .done = outlook_done,
+                              .arg = r};
+    r->outlook = o;
+    r->release = release_outlook;
+    request_await(r, wfl_store_get(r->server->store, &o->get), resume_outlook);
 }
 
 static void put_object(struct request *r)
 {
-    struct wfl_put *op = &r->op.put;
-    uint64_t        max;
+    struct wfl_put        *op = &r->op.put;
+    struct wfl_bucket_info bucket;
 
     *op = (struct wfl_put){
         .bucket = r->target.bucket,
@@ -135,16 +252,16 @@ static void put_object(struct request *r)
     }
     if (!request_durability(r, &op->durability)) return;
     if (!request_permit(r, WFL_OP_PUT, op->bucket, op->key)) return;
-    if (request_object_max(r, &max, &r->err) != WFL_OK) {
+    if (wfl_store_bucket_info(r->server->store, op->bucket, request_arena(r), &bucket, &r->err) !=
+        WFL_OK) {
         answer_problem(r, NULL, &r->err);
         return;
     }
-    /* What is known to be small is received whole; a body of unknown length may turn out so. */
-    if (!request_head(r)->has_body ||
-        (request_head(r)->length_known && request_head(r)->length <= WFL_VALUE_BYTES_MAX))
-        request_read_body(r, max < WFL_VALUE_BYTES_MAX ? max : WFL_VALUE_BYTES_MAX, put_with_body);
+    r->body_max = object_max(r, &bucket.settings);
+    if (wants_outlook(r, &bucket.settings))
+        look_out(r, &bucket);
     else
-        request_take_content(r, max, WFL_VALUE_BYTES_MAX, put_with_body);
+        receive_content(r);
 }
 
 /* ---- GET and HEAD */
@@ -224,7 +341,7 @@ static void answer_content(struct request *r, struct answer *a)
     struct wfl_range         range = {.first = 0, .count = op->object.size};
     enum wfl_range_outcome   outcome = WFL_RANGE_WHOLE;
     char                     text[80];
-    wfl_slice                bytes = op->content;
+    wfl_slice                bytes = {0};
 
     if (h != NULL && range_applies(request_head(r), &op->object.version)) {
         outcome = wfl_range_parse(h->value, op->object.size, &range);
@@ -254,8 +371,7 @@ static void answer_content(struct request *r, struct answer *a)
     }
     /* The pin is released with the request, after the last byte is written. */
     answer_send_part(r, a, outcome == WFL_RANGE_PART ? 206 : 200,
-                     (struct wfl_body_part){.bytes = op->head_only ? (wfl_slice){0} : bytes},
-                     range.count);
+                     (struct wfl_body_part){.bytes = bytes}, range.count);
 }
 
 static void resume_get(struct request *r)
@@ -293,7 +409,7 @@ static void get_done(struct wfl_get *op)
     request_done(op->arg);
 }
 
-static void get_object(struct request *r, bool head_only)
+static void read_object(struct request *r, bool head_only)
 {
     struct wfl_condition match, none_match;
 
@@ -312,6 +428,16 @@ static void get_object(struct request *r, bool head_only)
     };
     r->release = release_get;
     request_await(r, wfl_store_get(r->server->store, &r->op.get), resume_get);
+}
+
+static void get_object(struct request *r)
+{
+    read_object(r, false);
+}
+
+static void head_object(struct request *r)
+{
+    read_object(r, true);
 }
 
 /* ---- DELETE */
@@ -357,19 +483,26 @@ static void delete_object(struct request *r)
 
 void route_object(struct request *r)
 {
+    static const struct {
+        wfl_slice method;
+        void (*run)(struct request *r);
+    } methods[] = {
+        {WFL_LIT("GET"), get_object},
+        {WFL_LIT("HEAD"), head_object},
+        {WFL_LIT("PUT"), put_object},
+        {WFL_LIT("DELETE"), delete_object},
+    };
     const struct wfl_request *head = request_head(r);
+    size_t                    m = 0;
 
     if (head->query.len > 0) {
         route_upload(r); /* the only queries that an object has */
-    } else if (wfl_slice_eq(head->method, WFL_S("GET"))) {
-        get_object(r, false);
-    } else if (wfl_slice_eq(head->method, WFL_S("HEAD"))) {
-        get_object(r, true);
-    } else if (wfl_slice_eq(head->method, WFL_S("PUT"))) {
-        put_object(r);
-    } else if (wfl_slice_eq(head->method, WFL_S("DELETE"))) {
-        delete_object(r);
-    } else {
-        answer_not_allowed(r, "GET, HEAD, PUT, DELETE");
+        return;
     }
+    while (m < WFL_COUNT(methods) && !wfl_slice_eq(head->method, methods[m].method))
+        m++;
+    if (m == WFL_COUNT(methods))
+        answer_not_allowed(r, WFL_OBJECT_METHODS);
+    else
+        methods[m].run(r);
 }

@@ -273,6 +273,10 @@ static void run_begin(struct request *r)
     op->rc = wfl_completion_new(r->server->store, r->target.bucket, r->target.key, &op->upload,
                                 op->parts, op->part_count, op->has_whole ? &op->whole : NULL,
                                 &op->completion, &r->err);
+    /* The parts may each have been small enough. */
+    if (op->rc == WFL_OK && wfl_completion_size(op->completion) > op->object_max)
+        op->rc = wfl_fail(&r->err, WFL_OBJECT_TOO_LARGE, "the object is larger than %llu bytes",
+                          (unsigned long long)op->object_max);
 }
 
 static void complete_with_body(struct request *r)
@@ -283,6 +287,10 @@ static void complete_with_body(struct request *r)
     if (!body_matches(r)) return;
     if (completion_list_parse(wfl_slice_of(r->body, r->body_len), request_arena(r), &given,
                               &r->err) != WFL_OK) {
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
+    if (request_object_max(r, &op->object_max, &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
         return;
     }
@@ -360,35 +368,51 @@ static void route_part(struct request *r, const struct wfl_param *part)
     put_part(r);
 }
 
+static void route_of_upload(struct request *r, const struct wfl_param *part)
+{
+    if (part->given)
+        route_part(r, part);
+    else if (is_method(r, "GET"))
+        list(r);
+    else if (is_method(r, "POST"))
+        complete(r);
+    else if (is_method(r, "DELETE"))
+        abort_upload(r);
+    else if (is_method(r, "PUT"))
+        refuse_query(r, "a part needs its number: part=N");
+    else
+        answer_not_allowed(r, "GET, PUT, POST, DELETE");
+}
+
+/* Of a method that no query makes right it is said before the query is judged. */
+static bool is_known(const struct request *r)
+{
+    return is_method(r, "GET") || is_method(r, "HEAD") || is_method(r, "PUT") ||
+           is_method(r, "DELETE");
+}
+
 void route_upload(struct request *r)
 {
     enum { MULTIPART, UPLOAD, PART };
     struct wfl_param params[] = {[MULTIPART] = {.name = "multipart"},
                                  [UPLOAD] = {.name = "upload"},
                                  [PART] = {.name = "part"}};
+    wfl_code         rc;
 
     r->op.upload = (struct upload_op){0};
     r->release = release;
-    if (wfl_query_parse(request_head(r)->query, params, WFL_COUNT(params), request_arena(r),
-                        &r->err) != WFL_OK) {
+    rc = wfl_query_parse(request_head(r)->query, params, WFL_COUNT(params), request_arena(r),
+                         &r->err);
+    if (!is_known(r) && !params[MULTIPART].given && !params[UPLOAD].given)
+        answer_not_allowed(r, WFL_OBJECT_METHODS);
+    else if (rc != WFL_OK)
         answer_problem(r, NULL, &r->err);
-    } else if (params[MULTIPART].given) {
+    else if (params[MULTIPART].given)
         route_start(r, &params[MULTIPART], !params[UPLOAD].given && !params[PART].given);
-    } else if (!wfl_ulid_parse(params[UPLOAD].value, &r->op.upload.upload)) {
+    else if (!wfl_ulid_parse(params[UPLOAD].value, &r->op.upload.upload))
         refuse_query(r, "upload must be the ULID that the start has given");
-    } else if (params[PART].given) {
-        route_part(r, &params[PART]);
-    } else if (is_method(r, "GET")) {
-        list(r);
-    } else if (is_method(r, "POST")) {
-        complete(r);
-    } else if (is_method(r, "DELETE")) {
-        abort_upload(r);
-    } else if (is_method(r, "PUT")) {
-        refuse_query(r, "a part needs its number: part=N");
-    } else {
-        answer_not_allowed(r, "GET, PUT, POST, DELETE");
-    }
+    else
+        route_of_upload(r, &params[PART]);
 }
 
 /* ---- a bucket's uploads */
@@ -434,12 +458,13 @@ void route_uploads(struct request *r)
     struct wfl_param uploads = {.name = "uploads"};
 
     r->op.upload = (struct upload_op){0};
-    if (wfl_query_parse(request_head(r)->query, &uploads, 1, request_arena(r), &r->err) != WFL_OK) {
+    if (!is_method(r, "GET") && !is_method(r, "PUT") && !is_method(r, "DELETE")) {
+        answer_not_allowed(r, "GET, PUT, DELETE");
+    } else if (wfl_query_parse(request_head(r)->query, &uploads, 1, request_arena(r), &r->err) !=
+               WFL_OK) {
         answer_problem(r, NULL, &r->err);
-    } else if (uploads.value.len > 0) {
-        refuse_query(r, "uploads takes no value");
-    } else if (!is_method(r, "GET")) {
-        answer_not_allowed(r, "GET");
+    } else if (uploads.value.len > 0 || !is_method(r, "GET")) {
+        refuse_query(r, "uploads is for GET, and takes no value");
     } else if (request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) {
         in_pool(r, 0, run_uploads, then_uploads);
     }

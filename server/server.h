@@ -62,6 +62,7 @@ struct upload_op { /* of a multipart upload, done by a worker (route_upload.c) *
     bool                    has_whole;
     wfl_hash                whole;
     struct wfl_completion  *completion;
+    uint64_t                object_max; /* what the completed object may hold */
     struct wfl_completed    completed;
     bool                    ended;
     struct wfl_upload_info *uploads;
@@ -80,8 +81,9 @@ struct request {
     void (*resume)(struct request *r);  /* on the reactor, when the store has answered */
     void (*release)(struct request *r); /* what the route holds; at the very end; may be NULL */
 
-    struct intake *intake; /* of a body that is not received whole; in the arena */
-    struct outlet *outlet; /* of a content that is not sent from memory; in the arena */
+    struct outlook *outlook; /* before a large body is received; in the arena */
+    struct intake  *intake;  /* of a body that is not received whole; in the arena */
+    struct outlet  *outlet;  /* of a content that is not sent from memory; in the arena */
 
     uint8_t *body; /* whole, from the libc allocator */
     size_t   body_len, body_cap;
@@ -188,7 +190,8 @@ void request_send_content(struct request *r, struct answer *a, int status, uint6
                           uint64_t count);
 void outlet_fini(struct request *r);
 
-/* ---- scrubbing (scrub.c): reads and verifies every chunk, in a thread of its own, at a bounded rate */
+/* ---- scrubbing (scrub.c): reads and verifies every chunk, in a thread of its own, at a bounded
+ * rate */
 
 struct scrub;
 WFL_MUST_USE wfl_code scrub_new(struct wfl_server *s, struct scrub **out, wfl_error *err);
@@ -204,6 +207,7 @@ void scrub_write(struct scrub *s, wfl_json *out);
 void route_buckets(struct request *r);
 void route_bucket(struct request *r);
 void route_object(struct request *r);
+#define WFL_OBJECT_METHODS "GET, HEAD, PUT, DELETE" /* of an object without a query */
 void route_scan(struct request *r);
 void route_server(struct request *r);
 void route_scrub(struct request *r);

@@ -236,6 +236,16 @@ bool wfl_condition_holds(const struct wfl_condition *c, const wfl_ulid *current)
     return false;
 }
 
+/* RFC 9110 section 14.1.1: a position may be larger than any integer; then it is beyond the end. */
+static bool take_position(wfl_slice digits, uint64_t *out)
+{
+    if (wfl_slice_to_u64(digits, UINT64_MAX, out)) return true;
+    for (size_t i = 0; i < digits.len; i++)
+        if (digits.data[i] < '0' || digits.data[i] > '9') return false;
+    *out = UINT64_MAX;
+    return digits.len > 0;
+}
+
 enum wfl_range_outcome wfl_range_parse(wfl_slice value, uint64_t size, struct wfl_range *out)
 {
     wfl_slice unit, first, last;
@@ -248,16 +258,16 @@ enum wfl_range_outcome wfl_range_parse(wfl_slice value, uint64_t size, struct wf
     if (!wfl_slice_split(&value, '-', &first)) return WFL_RANGE_WHOLE;
     last = value;
     if (first.len == 0) { /* suffix: the last b bytes */
-        if (!wfl_slice_to_u64(last, UINT64_MAX, &b)) return WFL_RANGE_WHOLE;
+        if (!take_position(last, &b)) return WFL_RANGE_WHOLE;
         if (b == 0 || size == 0) return WFL_RANGE_UNSATISFIABLE;
         if (b > size) b = size;
         *out = (struct wfl_range){.first = size - b, .count = b};
         return WFL_RANGE_PART;
     }
-    if (!wfl_slice_to_u64(first, UINT64_MAX, &a)) return WFL_RANGE_WHOLE;
+    if (!take_position(first, &a)) return WFL_RANGE_WHOLE;
     if (last.len == 0) {
         b = UINT64_MAX;
-    } else if (!wfl_slice_to_u64(last, UINT64_MAX, &b) || b < a) {
+    } else if (!take_position(last, &b) || b < a) {
         return WFL_RANGE_WHOLE;
     }
     if (a >= size) return WFL_RANGE_UNSATISFIABLE;

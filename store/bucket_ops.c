@@ -100,6 +100,7 @@ static wfl_code delete_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
 
     b->stands = false;
     wfl_buckets_touch(s, b);
+    s->trashed = true; /* its uploads in progress are the collector's */
     return WFL_OK;
 }
 
@@ -145,7 +146,7 @@ static wfl_code submit(struct wfl_store *s, struct wfl_bucket_op *op,
     op->version = (wfl_ulid){0};
     op->own.store = s;
     op->own.commit = (struct wfl_commit){.durability = op->durability,
-                                         .bytes = 2 * WFL_RECORD_SMALL_MAX + op->patch.len,
+                                         .bytes = UINT64_C(2) * WFL_RECORD_SMALL_MAX + op->patch.len,
                                          .apply = apply,
                                          .done = bucket_done,
                                          .arg = op};

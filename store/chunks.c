@@ -45,11 +45,13 @@ static wfl_code put_marker(struct wfl_txn *t, uint32_t id, const wfl_hash *hash,
     return wfl_txn_put(t, WFL_SPACE_UPLOADS, wfl_key_zero(id, hash, key), &value, 1, err);
 }
 
+/* A blob that is missing is no failure, as in wfl_chunk_unref. */
 static wfl_code drop_chunk(struct wfl_txn *t, wfl_slice key, wfl_error *err)
 {
     wfl_code rc = wfl_txn_delete(t, WFL_SPACE_CHUNKS, key, err);
 
-    return rc == WFL_OK ? wfl_txn_blob_drop(t, key, err) : rc;
+    if (rc == WFL_OK) rc = wfl_txn_blob_drop(t, key, err);
+    return rc == WFL_NOT_FOUND ? WFL_OK : rc;
 }
 
 wfl_code wfl_chunk_ref(struct wfl_txn *t, uint32_t id, const wfl_hash *hash,
@@ -98,18 +100,18 @@ wfl_code wfl_chunk_unref(struct wfl_store *s, struct wfl_txn *t, uint32_t id, co
 }
 
 wfl_code wfl_chunk_drop_zero(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
-                             const wfl_hash *hash, wfl_error *err)
+                             const wfl_hash *hash, bool *held, wfl_error *err)
 {
     struct wfl_record_refs refs;
     uint8_t                space[WFL_CHUNK_KEY_LEN];
     wfl_slice              key = wfl_key_chunk(id, hash, space);
     wfl_code               rc = read_refs(t, key, &refs, err);
-    bool                   held = false;
 
+    *held = false;
     if (rc != WFL_OK && rc != WFL_NOT_FOUND) return rc;
     if (rc == WFL_OK && refs.count == 0) {
-        rc = wfl_lease_drop(s, id, hash, &held, err);
-        if (rc != WFL_OK || held) return rc; /* it stays, and so does its marker */
+        rc = wfl_lease_drop(s, id, hash, held, err);
+        if (rc != WFL_OK || *held) return rc; /* it stays, and so does its marker */
         rc = drop_chunk(t, key, err);
         if (rc != WFL_OK) return rc;
     }

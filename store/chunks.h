@@ -51,9 +51,9 @@ WFL_MUST_USE wfl_code wfl_chunk_ref(struct wfl_txn *t, uint32_t id, const wfl_ha
  * collector for ever; a recount tells of it. */
 WFL_MUST_USE wfl_code wfl_chunk_unref(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
                                       const wfl_hash *hash, wfl_error *err);
-/* The marker's chunk goes, if its count is still zero and nobody holds a lease. */
+/* The marker's chunk goes, if its count is still zero and nobody holds a lease: `*held` else. */
 WFL_MUST_USE wfl_code wfl_chunk_drop_zero(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
-                                          const wfl_hash *hash, wfl_error *err);
+                                          const wfl_hash *hash, bool *held, wfl_error *err);
 
 /* ---- manifests (manifests.c) */
 
@@ -105,14 +105,16 @@ WFL_MUST_USE wfl_code wfl_wait_range(struct wfl_store *s, struct wfl_engine_rang
 
 /* ---- uploads (uploads.c) */
 
-/* Everything of it goes. NOT_FOUND. Blocks. */
+/* Everything of it goes, unless it was touched after `touched_max_ms`. UPLOAD_NOT_FOUND. Blocks. */
 WFL_MUST_USE wfl_code wfl_upload_remove(struct wfl_store *s, uint32_t id, const wfl_ulid *upload,
-                                        wfl_error *err);
+                                        uint64_t touched_max_ms, wfl_error *err);
 
 /* ---- the collector (collect.c) */
 
 /* Something is there for it. Any thread. */
-void                  wfl_collector_wake(struct wfl_store *s);
+void wfl_collector_wake(struct wfl_store *s);
+/* A bucket with its uploads may have gone. */
+void                  wfl_collector_wake_for_uploads(struct wfl_store *s);
 WFL_MUST_USE wfl_code wfl_collector_start(struct wfl_store *s, wfl_error *err);
 void                  wfl_collector_stop(struct wfl_store *s);
 

@@ -7,7 +7,8 @@
  *   chunks left with a count of zero because they were leased.
  * What is in use is passed by; whoever leaves it wakes the collector again. Its commits are small
  * and it waits for each, so it shares the committer like one client that writes one thing at a
- * time.
+ * time. The walks see pages of rows that may be old by the time a row's turn comes: each kind of
+ * row is read or judged anew when nobody can change it any more.
  *
  * Failure: a turn that fails (no memory, no room for the log) is tried again after a while. What is
  * damaged is passed by, and stays for the scrub to tell. */
@@ -26,7 +27,22 @@ struct collector {
     pthread_cond_t  wake;
     pthread_t       thread;
     bool            stopping, wanted;
+    bool            uploads_wanted; /* at the next turn they are gone over too */
+    int64_t         uploads_due;    /* seconds of the monotonic clock; the thread's own */
 };
+
+/* A turn may be long; who closes the store does not wait for its end. */
+static wfl_code check_stopping(struct wfl_store *s, wfl_error *err)
+{
+    struct collector *c = s->collector;
+    bool              stopping;
+
+    if (c == NULL) return WFL_OK;
+    pthread_mutex_lock(&c->lock);
+    stopping = c->stopping;
+    pthread_mutex_unlock(&c->lock);
+    return stopping ? wfl_fail(err, WFL_CLOSED, "the store is closing") : WFL_OK;
+}
 
 /* ---- one manifest */
 
@@ -91,6 +107,11 @@ static wfl_code collect_chunks(struct wfl_store *s, uint32_t id, const wfl_ulid 
         bool last = !p->there;
 
         if (p->there) rc = wfl_manifest_read_page(s, id, manifest, p->number, &p->page, err);
+        if (rc == WFL_NOT_FOUND) { /* damage, which must not keep the pages below for ever */
+            p->page.count = 0;
+            rc = WFL_OK;
+        }
+        if (rc == WFL_OK) rc = check_stopping(s, err);
         if (rc == WFL_OK)
             rc = wfl_wait_commit(s,
                                  &(struct wait_commit){.apply = page_apply,
@@ -168,21 +189,40 @@ struct turn {
     bool              changed; /* new trash came to be: the turn goes round again */
 };
 
+/* Is it trash still? The walk's page may be old: an upload that was under way then may have named
+ * the manifest since. None can any more, now that the collector is at it. NOT_FOUND. */
+static wfl_code read_trash(struct wfl_store *s, uint32_t id, const wfl_ulid *manifest,
+                           enum wfl_record_storage *storage, wfl_error *err)
+{
+    uint8_t        key[WFL_UPLOAD_KEY_MAX];
+    struct wfl_pin pin = {0};
+    wfl_code       rc = wfl_engine_read(s->engine, WFL_SPACE_UPLOADS,
+                                        wfl_key_upload(WFL_UPLOAD_TRASH, id, manifest, key), &pin, err);
+
+    if (rc != WFL_OK) return rc;
+    const char *wrong = wfl_record_trash_read(pin.value.data, pin.value.len, storage);
+    wfl_pin_release(&pin);
+    return wrong == NULL ? WFL_OK : wfl_fail(err, WFL_CORRUPT_OBJECT, "record of trash: %s", wrong);
+}
+
 static wfl_code collect_manifest(struct turn *turn, uint32_t id, wfl_slice rest, wfl_slice value,
                                  wfl_error *err)
 {
-    enum wfl_record_storage storage;
+    enum wfl_record_storage storage = WFL_RECORD_CHUNKS;
     wfl_ulid                manifest;
     wfl_code                rc;
 
+    (void)value;
+    if (rest.len != sizeof manifest.bytes) return WFL_OK;
     memcpy(manifest.bytes, rest.data, sizeof manifest.bytes);
-    if (wfl_record_trash_read(value.data, value.len, &storage) != NULL) return WFL_OK;
     if (!wfl_active_collect(turn->store, &manifest)) {
         turn->left = true;
         return WFL_OK;
     }
-    rc = storage == WFL_RECORD_CHUNKS ? collect_chunks(turn->store, id, &manifest, err)
-                                      : collect_parts(turn->store, id, &manifest, err);
+    rc = read_trash(turn->store, id, &manifest, &storage, err);
+    if (rc == WFL_OK)
+        rc = storage == WFL_RECORD_CHUNKS ? collect_chunks(turn->store, id, &manifest, err)
+                                          : collect_parts(turn->store, id, &manifest, err);
     turn->changed |= rc == WFL_OK && storage == WFL_RECORD_PARTS;
     wfl_active_collected(turn->store, &manifest);
     return rc;
@@ -192,13 +232,14 @@ struct zero_drop {
     struct wfl_store *store;
     uint32_t          id;
     wfl_hash          hash;
+    bool              held;
 };
 
 static wfl_code zero_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
 {
     struct zero_drop *z = c->arg;
 
-    return wfl_chunk_drop_zero(z->store, t, z->id, &z->hash, err);
+    return wfl_chunk_drop_zero(z->store, t, z->id, &z->hash, &z->held, err);
 }
 
 static wfl_code collect_zero(struct turn *turn, uint32_t id, wfl_slice rest, wfl_slice value,
@@ -209,12 +250,14 @@ static wfl_code collect_zero(struct turn *turn, uint32_t id, wfl_slice rest, wfl
     (void)value;
     if (rest.len != WFL_HASH_LEN) return WFL_OK;
     memcpy(z.hash.bytes, rest.data, sizeof z.hash.bytes);
-    return wfl_wait_commit(turn->store,
-                           &(struct wait_commit){.apply = zero_apply,
-                                                 .arg = &z,
-                                                 .bytes = WFL_RECORD_SMALL_MAX,
-                                                 .durability = WFL_BUFFERED},
-                           err);
+    wfl_code rc = wfl_wait_commit(turn->store,
+                                  &(struct wait_commit){.apply = zero_apply,
+                                                        .arg = &z,
+                                                        .bytes = WFL_RECORD_SMALL_MAX,
+                                                        .durability = WFL_BUFFERED},
+                                  err);
+    turn->left |= rc == WFL_OK && z.held;
+    return rc;
 }
 
 /* A bucket that is deleted takes its uploads along. */
@@ -234,21 +277,41 @@ static wfl_code collect_upload(struct turn *turn, uint32_t id, wfl_slice rest, w
 {
     struct wfl_record_upload_state state;
     struct wfl_store              *s = turn->store;
-    wfl_ulid                       upload;
-    bool                           there = false;
-    wfl_code                       rc;
+    uint64_t                       now_ms = wfl_clock_unix_ms(s->clock);
+    uint64_t limit_ms = now_ms > s->upload_ttl_ms ? now_ms - s->upload_ttl_ms : 0;
+    wfl_ulid upload;
+    bool     there = false;
+    wfl_code rc;
 
-    if (wfl_record_upload_state_read(value.data, value.len, &state) != NULL) return WFL_OK;
+    if (rest.len != sizeof upload.bytes ||
+        wfl_record_upload_state_read(value.data, value.len, &state) != NULL)
+        return WFL_OK;
     memcpy(upload.bytes, rest.data, sizeof upload.bytes);
     rc = bucket_is_there(s, id, &there, err);
-    if (rc != WFL_OK) return rc;
-    if (there && state.touched_ms + s->upload_ttl_ms > wfl_clock_unix_ms(s->clock)) return WFL_OK;
-    turn->changed = true;
-    return wfl_upload_remove(s, id, &upload, err);
+    if (rc != WFL_OK || (there && state.touched_ms > limit_ms)) return rc;
+    return wfl_upload_remove(s, id, &upload, there ? limit_ms : UINT64_MAX, err);
+}
+
+/* Go on behind `last`. A key longer than any of ours is damage: all that begin as it does are
+ * passed by. */
+static wfl_slice behind(wfl_slice last, uint8_t from[WFL_UPLOAD_KEY_MAX + 1])
+{
+    size_t len = last.len < WFL_UPLOAD_KEY_MAX ? last.len : WFL_UPLOAD_KEY_MAX;
+
+    memcpy(from, last.data, len);
+    if (last.len > WFL_UPLOAD_KEY_MAX) return wfl_slice_of(from, wfl_key_after_prefix(from, len));
+    from[len] = 0;
+    return wfl_slice_of(from, len + 1);
+}
+
+/* It went while the walk came to it, or is damaged. */
+static bool is_passed_by(wfl_code rc)
+{
+    return rc == WFL_CORRUPT_OBJECT || rc == WFL_NOT_FOUND || rc == WFL_UPLOAD_NOT_FOUND;
 }
 
 /* All rows of UPLOADS that begin with `tag`, a page at a time. Rows that come to be behind the
- * page's end during the walk are met too. A row that fails is left for another turn. */
+ * page's end during the walk are met too. What fails ends the turn, but what is damaged. */
 static wfl_code walk(struct turn *turn, uint8_t tag,
                      wfl_code (*collect)(struct turn *turn, uint32_t id, wfl_slice rest,
                                          wfl_slice value, wfl_error *err),
@@ -268,92 +331,127 @@ static wfl_code walk(struct turn *turn, uint8_t tag,
             wfl_slice rest;
 
             if (!wfl_key_read_upload(range.pairs[i].key, &id, &rest)) continue;
-            wfl_code row = collect(turn, id, rest, range.pairs[i].value, &why);
-            if (row == WFL_OK || row == WFL_CORRUPT_OBJECT || row == WFL_NOT_FOUND) continue;
+            wfl_code row = check_stopping(turn->store, &why);
+            if (row == WFL_OK) row = collect(turn, id, rest, range.pairs[i].value, &why);
+            if (row == WFL_OK || is_passed_by(row)) continue;
             turn->left = true;
             rc = wfl_fail(err, row, "collecting: %s", why.message);
         }
-        if (rc == WFL_OK && range.more) { /* go on behind the last */
-            wfl_slice last = range.pairs[range.count - 1].key;
-            memcpy(from, last.data, last.len);
-            from[last.len] = 0;
-            range.from = wfl_slice_of(from, last.len + 1);
-        }
+        if (rc == WFL_OK && range.more) range.from = behind(range.pairs[range.count - 1].key, from);
         wfl_engine_range_free(&range);
     } while (rc == WFL_OK && range.more);
     return rc;
 }
 
-wfl_code wfl_store_collect(struct wfl_store *s, bool *left, wfl_error *err)
+/* Uploads are many and say nothing most of the time: they are gone over regularly, and not each
+ * time that an object lost its content. */
+static wfl_code take_turn(struct wfl_store *s, bool uploads, bool *left, wfl_error *err)
 {
-    struct turn turn;
+    struct turn turn = {.store = s};
     uint64_t    next_ms = UINT64_MAX;
-    wfl_code    rc;
+    wfl_code    rc = wfl_due_run(s, &next_ms, err); /* first: it leaves trash */
 
-    do { /* what is due first: it leaves trash */
+    if (rc == WFL_OK && uploads) rc = walk(&turn, WFL_UPLOAD_STATE, collect_upload, err);
+    while (rc == WFL_OK) {
         turn = (struct turn){.store = s};
-        rc = wfl_due_run(s, &next_ms, err);
-        if (rc == WFL_OK) rc = walk(&turn, WFL_UPLOAD_STATE, collect_upload, err);
-        if (rc == WFL_OK) rc = walk(&turn, WFL_UPLOAD_TRASH, collect_manifest, err);
+        rc = walk(&turn, WFL_UPLOAD_TRASH, collect_manifest, err);
         if (rc == WFL_OK) rc = walk(&turn, WFL_UPLOAD_ZERO, collect_zero, err);
-    } while (rc == WFL_OK && turn.changed);
+        if (!turn.changed) break;
+    }
     *left = turn.left;
     s->next_due_ms = next_ms;
     return rc;
 }
 
+wfl_code wfl_store_collect(struct wfl_store *s, bool *left, wfl_error *err)
+{
+    return take_turn(s, true, left, err);
+}
+
 /* ---- the thread */
 
-void wfl_collector_wake(struct wfl_store *s)
+static void wake(struct wfl_store *s, bool uploads)
 {
     struct collector *c = s->collector;
 
     if (c == NULL) return;
     pthread_mutex_lock(&c->lock);
     c->wanted = true;
+    c->uploads_wanted |= uploads;
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
 }
 
-/* Until woken, `seconds` at the most. False: it is to end. */
-static bool wait_for_work(struct collector *c, unsigned seconds)
+void wfl_collector_wake(struct wfl_store *s)
 {
-    struct timespec until;
+    wake(s, false);
+}
+
+void wfl_collector_wake_for_uploads(struct wfl_store *s)
+{
+    wake(s, true);
+}
+
+static int64_t now_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+/* Until woken, or the monotonic clock says `until`. False: it is to end. `*uploads` is set where
+ * they are wanted, else left. */
+static bool wait_for_work(struct collector *c, int64_t until, bool *uploads)
+{
+    struct timespec at = {.tv_sec = until};
     bool            go_on;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += seconds;
     pthread_mutex_lock(&c->lock);
     while (!c->wanted && !c->stopping)
-        if (pthread_cond_timedwait(&c->wake, &c->lock, &until) == ETIMEDOUT) break;
+        if (pthread_cond_timedwait(&c->wake, &c->lock, &at) == ETIMEDOUT) break;
     c->wanted = false;
+    *uploads |= c->uploads_wanted;
+    c->uploads_wanted = false;
     go_on = !c->stopping;
     pthread_mutex_unlock(&c->lock);
     return go_on;
 }
 
-/* Seconds until something is due, `most` at the most. */
-static unsigned until_due(struct wfl_store *s, unsigned most)
+/* When something is due, `latest` at the latest, by the monotonic clock. */
+static int64_t until_due(struct wfl_store *s, int64_t latest)
 {
     uint64_t now_ms = wfl_clock_unix_ms(s->clock), next_ms = s->next_due_ms;
+    int64_t  now = now_seconds(), at;
 
-    if (next_ms <= now_ms) return 0;
-    return (next_ms - now_ms) / 1000 >= most ? most : (unsigned)((next_ms - now_ms + 999) / 1000);
+    if (next_ms <= now_ms) return now;
+    if ((next_ms - now_ms) / 1000 >= REGULAR_SECONDS) return latest;
+    at = now + (int64_t)((next_ms - now_ms) / 1000) + 1;
+    return at < latest ? at : latest;
 }
 
 static void *collector_run(void *arg)
 {
     struct wfl_store *s = arg;
+    struct collector *c = s->collector;
     uint64_t          regular = s->upload_ttl_ms / 2000 + 1;
-    unsigned          seconds;
+    int64_t           until;
+    bool              uploads = true;
 
     if (regular > REGULAR_SECONDS) regular = REGULAR_SECONDS;
     do {
         wfl_error err;
         bool      left;
 
-        seconds = wfl_store_collect(s, &left, &err) == WFL_OK ? (unsigned)regular : RETRY_SECONDS;
-    } while (wait_for_work(s->collector, seconds));
+        uploads |= now_seconds() >= c->uploads_due;
+        if (uploads) c->uploads_due = now_seconds() + (int64_t)regular;
+        if (take_turn(s, uploads, &left, &err) == WFL_OK) {
+            uploads = false;
+            until = until_due(s, c->uploads_due);
+        } else {
+            until = now_seconds() + RETRY_SECONDS;
+        }
+    } while (wait_for_work(c, until, &uploads));
     return NULL;
 }
 

@@ -115,26 +115,27 @@ static wfl_code choose_all(struct wfl_completion *c, const struct wfl_part *aske
 
 static wfl_code load(struct wfl_completion *c, wfl_error *err)
 {
-    struct wfl_record_upload_state state;
-    uint8_t                        key[WFL_UPLOAD_KEY_MAX];
-    struct wfl_pin                 pin = {0};
-    struct bucket_view             b;
-    wfl_code                       rc = wfl_buckets_look_up(c->store, c->bucket, &b, err);
+    struct bucket_view b;
+    wfl_code           rc = wfl_buckets_look_up(c->store, c->bucket, &b, err);
 
     if (rc == WFL_OK) c->id = b.id;
 
     if (rc == WFL_OK)
         rc = wfl_upload_read(c->store, c->id, c->key, &c->upload, &c->pin, &c->given, err);
+    if (rc == WFL_OK) /* before the parts: a later one is then noticed */
+        rc = wfl_upload_read_generation(c->store, c->id, &c->upload, &c->generation, err);
     if (rc != WFL_OK) return rc;
-    rc = wfl_engine_read(c->store->engine, WFL_SPACE_UPLOADS,
-                         wfl_key_upload(WFL_UPLOAD_STATE, c->id, &c->upload, key), &pin, err);
-    if (rc == WFL_NOT_FOUND) return wfl_fail_no_upload(err, &c->upload);
-    if (rc != WFL_OK) return rc;
-    const char *wrong = wfl_record_upload_state_read(pin.value.data, pin.value.len, &state);
-    wfl_pin_release(&pin);
-    if (wrong != NULL) return wfl_fail(err, WFL_CORRUPT_OBJECT, "state of an upload: %s", wrong);
-    c->generation = state.generation; /* before the parts: a later one is then noticed */
     return wfl_upload_load_parts(c->store, c->id, &c->upload, &c->parts, &c->part_count, err);
+}
+
+/* A part that was replaced before it was held may be collected already; later ones stay. */
+static wfl_code check_generation(struct wfl_completion *c, wfl_error *err)
+{
+    uint64_t now;
+    wfl_code rc = wfl_upload_read_generation(c->store, c->id, &c->upload, &now, err);
+
+    if (rc != WFL_OK || now == c->generation) return rc;
+    return wfl_fail(err, WFL_INVALID_PART, "a part was put while the upload was completed");
 }
 
 wfl_code wfl_completion_new(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
@@ -153,6 +154,7 @@ wfl_code wfl_completion_new(struct wfl_store *s, wfl_slice bucket, wfl_slice key
     wfl_hasher_init(&c->whole);
     rc = load(c, err);
     if (rc == WFL_OK) rc = choose_all(c, parts, count, err);
+    if (rc == WFL_OK) rc = check_generation(c, err);
     if (rc != WFL_OK) {
         wfl_completion_free(c);
         return rc;
@@ -161,7 +163,24 @@ wfl_code wfl_completion_new(struct wfl_store *s, wfl_slice bucket, wfl_slice key
     return WFL_OK;
 }
 
+uint64_t wfl_completion_size(const struct wfl_completion *c)
+{
+    return c->size;
+}
+
 /* ---- the hash of the whole */
+
+static bool is_one(const struct wfl_completion *c)
+{
+    return c->chosen_count == 1;
+}
+
+/* It goes into a record as if it had been put, and its part away. Then it is one part: all but the
+ * last are larger. */
+static bool is_small(const struct wfl_completion *c)
+{
+    return c->size <= WFL_VALUE_BYTES_MAX;
+}
 
 static wfl_code hash_piece(struct wfl_completion *c, const struct wfl_piece *piece, wfl_error *err)
 {
@@ -199,7 +218,7 @@ wfl_code wfl_completion_step(struct wfl_completion *c, bool *ended, wfl_error *e
     uint64_t done = 0;
     wfl_code rc = WFL_OK;
 
-    if (c->chosen_count == 1) c->hashed = 1; /* the part's own hash is the whole's */
+    if (is_one(c) && !is_small(c)) c->hashed = 1; /* the part's own hash is the whole's */
     if (c->buffer == NULL && c->hashed < c->chosen_count) {
         c->buffer = wfl_alloc_get(c->store->alloc, WFL_CHUNK_BYTES);
         if (c->buffer == NULL) return wfl_fail(err, WFL_NOMEM, "no memory to hash an object");
@@ -255,7 +274,6 @@ static wfl_code prepare_put(struct wfl_completion *c, wfl_error *err)
 {
     const struct wfl_record_upload *given = &c->given;
     const struct wfl_alloc         *alloc = c->store->alloc;
-    bool                            one = c->chosen_count == 1;
 
     c->pairs = wfl_alloc_zero(alloc, given->meta.count + given->tags.count + 1, sizeof *c->pairs);
     c->versions =
@@ -279,19 +297,23 @@ static wfl_code prepare_put(struct wfl_completion *c, wfl_error *err)
         .by = wfl_from_record(given->by),
     };
     memcpy(c->put.jti.bytes, given->jti, sizeof c->put.jti.bytes);
-    if (one) {
-        const struct upload_part *part = c->parts;
-        while (!c->used[part - c->parts])
-            part++;
-        memcpy(c->put.blake3.bytes, part->record.blake3, WFL_HASH_LEN);
-    } else {
+    if (is_small(c)) {
+        c->put.content = wfl_slice_of(c->buffer, (size_t)c->size);
         c->put.blake3 = wfl_hasher_result(&c->whole);
+        memset(c->used, 0, c->part_count * sizeof *c->used);
+        return WFL_OK;
     }
-    c->put.own.storage = c->size == 0 ? WFL_RECORD_INLINE
-                         : one        ? WFL_RECORD_CHUNKS
-                                      : WFL_RECORD_PARTS;
-    c->put.own.manifest = one ? c->chosen[0].manifest : c->upload;
-    return one ? WFL_OK : write_list(c, err);
+    c->put.own.storage = is_one(c) ? WFL_RECORD_CHUNKS : WFL_RECORD_PARTS;
+    c->put.own.manifest = is_one(c) ? c->chosen[0].manifest : c->upload;
+    if (!is_one(c)) {
+        c->put.blake3 = wfl_hasher_result(&c->whole);
+        return write_list(c, err);
+    }
+    const struct upload_part *part = c->parts;
+    while (!c->used[part - c->parts])
+        part++;
+    memcpy(c->put.blake3.bytes, part->record.blake3, WFL_HASH_LEN);
+    return WFL_OK;
 }
 
 static wfl_code drop_unused(struct wfl_completion *c, struct wfl_txn *t, wfl_error *err)
@@ -343,12 +365,14 @@ wfl_code wfl_completion_commit(struct wfl_completion *c, struct wfl_completed *o
     if (rc != WFL_OK) return rc;
     if (c->declared != NULL && memcmp(c->declared->bytes, c->put.blake3.bytes, WFL_HASH_LEN) != 0)
         return wfl_fail(err, WFL_CONTENT_MISMATCH, "the parts do not make the hash declared");
+    if (is_small(c)) wfl_put_choose_storage(&c->put);
     rc = wfl_put_prepare(c->store, &c->put, err);
     if (rc == WFL_OK)
         rc = wfl_wait_commit(c->store,
                              &(struct wait_commit){.apply = apply,
                                                    .arg = c,
                                                    .bytes = c->list_len + c->put.own.header.len +
+                                                            c->put.content.len +
                                                             128ull * c->part_count,
                                                    .durability = WFL_DURABLE,
                                                    .grows = true},

@@ -227,6 +227,8 @@ WFL_MUST_USE wfl_code wfl_drop_content(struct wfl_store *s, struct wfl_txn *t, u
 
 /* ---- puts, for who makes an object in another way (objects_put.c) */
 
+/* Set own.storage, own.manifest and, of content that is given whole, the size. */
+void wfl_put_choose_storage(struct wfl_put *op);
 /* Encode: own.storage and own.manifest are set. OBJECT_TOO_LARGE, NOMEM. wfl_put_fini in any case.
  */
 WFL_MUST_USE wfl_code wfl_put_prepare(struct wfl_store *s, struct wfl_put *op, wfl_error *err);

@@ -7,7 +7,10 @@
  * Between the two steps a writer may replace the version, which takes its content's row away. Then
  * the record is read again: it has a newer version, or is gone. A record that names the same
  * version again while its content is missing is damage; an object replaced faster than it can be
- * read ATTEMPTS_MAX times in a row answers OVERLOADED. */
+ * read ATTEMPTS_MAX times in a row answers OVERLOADED.
+ *
+ * Large content is held by its manifest, and then the record is read once more: only if it still
+ * names the manifest has the collector not been there before the hold. */
 #include <assert.h>
 
 #include "store/chunks.h"
@@ -31,10 +34,14 @@ static wfl_code start_value(struct wfl_get *op)
     return wfl_engine_get(op->own.store->engine, &op->own.get);
 }
 
-static void drop_header(struct wfl_get *op)
+static void let_go(struct wfl_get *op)
 {
     if (op->own.active) wfl_active_leave(op->own.store, &op->own.manifest);
     op->own.active = false;
+}
+
+static void drop_header(struct wfl_get *op)
+{
     op->large = false;
     wfl_alloc_free(op->own.store->alloc, op->own.pairs);
     op->own.pairs = NULL;
@@ -56,17 +63,29 @@ static wfl_code show(struct wfl_get *op, const struct wfl_record_object *record)
     return WFL_OK;
 }
 
-/* Its chunks stay until fini. False: the collector is at them, so the object is not there any more.
- */
-static wfl_code hold_large(struct wfl_get *op, const struct wfl_record_object *record)
+/* Large content stays from when its manifest is held, and a record read after that names it.
+ * `*again` asks for that reading. */
+static wfl_code hold_large(struct wfl_get *op, const struct wfl_record_object *record, bool *again)
 {
+    wfl_ulid manifest;
     wfl_code rc;
 
-    memcpy(op->own.manifest.bytes, record->manifest, sizeof op->own.manifest.bytes);
+    memcpy(manifest.bytes, record->manifest, sizeof manifest.bytes);
+    if (op->object.size > WFL_OBJECT_BYTES_MAX)
+        return wfl_fail(&op->err, WFL_CORRUPT_OBJECT, "key %.*s: a size that no object has",
+                        WFL_FMT(op->key));
     op->own.in_parts = record->storage == WFL_RECORD_PARTS;
-    rc = wfl_active_enter(op->own.store, &op->own.manifest);
-    op->own.active = op->large = rc == WFL_OK;
-    return rc == WFL_NOMEM ? wfl_fail(&op->err, rc, "no memory to read an object") : rc;
+    if (op->own.active && wfl_ulid_cmp(&op->own.manifest, &manifest) == 0) {
+        op->large = true;
+        return WFL_OK;
+    }
+    let_go(op);
+    *again = true;
+    rc = wfl_active_enter(op->own.store, &manifest);
+    if (rc == WFL_NOMEM) return wfl_fail(&op->err, rc, "no memory to read an object");
+    op->own.active = rc == WFL_OK; /* else the collector is at it: the record has changed */
+    op->own.manifest = manifest;
+    return WFL_OK;
 }
 
 static bool out_of_time(const struct wfl_get *op)
@@ -76,11 +95,14 @@ static bool out_of_time(const struct wfl_get *op)
     return wfl_expired(&set, &op->object.version, wfl_clock_unix_ms(op->own.store->clock));
 }
 
-/* The object as its record says. `*elsewhere`: its content is wanted and not in the record. */
-static wfl_code take_header(struct wfl_get *op, bool *elsewhere)
+enum next { DONE, READ_VALUE, READ_AGAIN };
+
+/* The object as its record says, and what is wanted besides. */
+static wfl_code take_header(struct wfl_get *op, enum next *next)
 {
     struct wfl_record_object record;
     wfl_ulid                 before = op->object.version; /* zero at the first attempt */
+    bool                     again = false;
     wfl_code                 rc;
 
     drop_header(op);
@@ -89,16 +111,21 @@ static wfl_code take_header(struct wfl_get *op, bool *elsewhere)
     if (rc == WFL_OK) rc = show(op, &record);
     if (rc == WFL_OK && out_of_time(op)) return wfl_fail_no_key(&op->err, op->bucket, op->key);
     if (rc != WFL_OK || op->head_only) return rc;
+    if (record.storage == WFL_RECORD_CHUNKS || record.storage == WFL_RECORD_PARTS) {
+        rc = hold_large(op, &record, &again);
+        if (again) *next = READ_AGAIN;
+        return rc;
+    }
+    let_go(op);
     if (record.storage == WFL_RECORD_INLINE) {
         op->content = wfl_from_record(record.value);
         return WFL_OK;
     }
-    if (record.storage != WFL_RECORD_VALUES) return hold_large(op, &record);
     if (wfl_ulid_cmp(&before, &op->object.version) == 0)
         return wfl_fail(&op->err, WFL_CORRUPT_OBJECT, "key %.*s: its content is missing",
                         WFL_FMT(op->key));
     (void)wfl_key_value(op->own.id, &op->object.version, op->own.value_key);
-    *elsewhere = true;
+    *next = READ_VALUE;
     return WFL_OK;
 }
 
@@ -116,31 +143,26 @@ static wfl_code take_value(struct wfl_get *op)
 /* Go on from the engine's answer `rc` to the read under way, as far as memory leads. */
 static wfl_code run(struct wfl_get *op, wfl_code rc)
 {
-    bool collected = false;
-
     while (rc != WFL_PENDING) {
-        bool elsewhere = false;
+        enum next next = DONE;
 
-        if (rc == WFL_NOT_FOUND && !op->own.in_value && !collected)
+        if (rc == WFL_NOT_FOUND && !op->own.in_value)
             return wfl_fail_no_key(&op->err, op->bucket, op->key);
         if (rc == WFL_NOT_FOUND) { /* replaced or deleted since the record was read */
-            collected = false;
-            if (op->own.attempts == ATTEMPTS_MAX)
-                return wfl_fail(&op->err, WFL_OVERLOADED,
-                                "the object is replaced faster than it is read");
-            rc = start_header(op);
-            continue;
-        }
-        if (rc != WFL_OK) {
+            next = READ_AGAIN;
+        } else if (rc != WFL_OK) {
             op->err = op->own.get.err;
             return rc;
+        } else if (op->own.in_value) {
+            return take_value(op);
+        } else {
+            rc = take_header(op, &next);
+            if (rc != WFL_OK || next == DONE) return rc;
         }
-        if (op->own.in_value) return take_value(op);
-        rc = take_header(op, &elsewhere);
-        collected = rc == WFL_NOT_FOUND;
-        if (collected) continue;
-        if (rc != WFL_OK || !elsewhere) return rc;
-        rc = start_value(op);
+        if (next == READ_AGAIN && op->own.attempts == ATTEMPTS_MAX)
+            return wfl_fail(&op->err, WFL_OVERLOADED,
+                            "the object is replaced faster than it is read");
+        rc = next == READ_VALUE ? start_value(op) : start_header(op);
     }
     return rc;
 }
@@ -171,6 +193,7 @@ void wfl_get_begin(struct wfl_store *s, struct wfl_get *op)
 
 static wfl_code show_content(struct wfl_get *op, const struct wfl_record_object *record)
 {
+    bool     again = false;
     wfl_code rc;
 
     if (op->head_only) return WFL_OK;
@@ -178,7 +201,10 @@ static wfl_code show_content(struct wfl_get *op, const struct wfl_record_object 
         op->content = wfl_from_record(record->value);
         return WFL_OK;
     }
-    if (record->storage != WFL_RECORD_VALUES) return hold_large(op, record);
+    if (record->storage != WFL_RECORD_VALUES) {
+        rc = hold_large(op, record, &again);
+        return again && rc == WFL_OK ? WFL_NOT_FOUND : rc; /* held now: the record is read again */
+    }
     rc = wfl_engine_read(op->own.store->engine, WFL_SPACE_VALUES,
                          wfl_key_value(op->own.id, &op->object.version, op->own.value_key),
                          &op->own.get.pin, &op->err);
@@ -218,6 +244,7 @@ wfl_code wfl_store_get(struct wfl_store *s, struct wfl_get *op)
 void wfl_get_fini(struct wfl_get *op)
 {
     if (op->own.store == NULL) return;
+    let_go(op);
     drop_header(op);
     wfl_pin_release(&op->own.value);
     op->content = (wfl_slice){0};

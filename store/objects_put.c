@@ -87,7 +87,7 @@ wfl_code wfl_put_prepare(struct wfl_store *s, struct wfl_put *op, wfl_error *err
     return wfl_record_encode(op, &op->own.header, err);
 }
 
-static void choose_storage(struct wfl_put *op)
+void wfl_put_choose_storage(struct wfl_put *op)
 {
     if (op->large != NULL) {
         op->own.storage = WFL_RECORD_CHUNKS;
@@ -102,7 +102,7 @@ static void choose_storage(struct wfl_put *op)
 
 wfl_code wfl_store_put(struct wfl_store *s, struct wfl_put *op)
 {
-    choose_storage(op);
+    wfl_put_choose_storage(op);
     op->rc = wfl_put_prepare(s, op, &op->err);
     if (op->rc != WFL_OK) return op->rc;
     op->own.commit = (struct wfl_commit){.durability = op->durability,

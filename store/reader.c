@@ -106,7 +106,7 @@ static wfl_code find_extent(struct wfl_reader *r, wfl_error *err)
 static wfl_code find_chunk(struct wfl_reader *r, const struct wfl_record_chunk **out, uint32_t *at,
                            wfl_error *err)
 {
-    uint64_t within = r->at - r->extent_at;
+    uint64_t within = r->at - r->extent_at, rest;
     uint32_t page = (uint32_t)(within / MANIFEST_PAGE_BYTES);
     uint32_t index = (uint32_t)(within % MANIFEST_PAGE_BYTES / WFL_CHUNK_BYTES);
 
@@ -121,6 +121,9 @@ static wfl_code find_chunk(struct wfl_reader *r, const struct wfl_record_chunk *
         return wfl_fail(err, WFL_CORRUPT_OBJECT, "the manifest ends before the object does");
     *out = &r->page.chunks[index];
     *at = (uint32_t)(within % WFL_CHUNK_BYTES);
+    rest = r->extent_size - (within - *at);
+    if ((*out)->len != (rest < WFL_CHUNK_BYTES ? rest : WFL_CHUNK_BYTES))
+        return wfl_fail(err, WFL_CORRUPT_OBJECT, "the manifest's chunks are not the object's size");
     return WFL_OK;
 }
 
@@ -141,7 +144,7 @@ wfl_code wfl_reader_next(struct wfl_reader *r, struct wfl_piece *out, wfl_error 
     rc = wfl_engine_blob_open(r->store->engine, wfl_key_chunk(r->id, &hash, name), r->always,
                               &out->blob, err);
     if (rc != WFL_OK) return missing(err, rc, "a chunk");
-    if (out->blob.len != chunk->len || at >= chunk->len) {
+    if (out->blob.len != chunk->len) {
         wfl_blob_close(&out->blob);
         return wfl_fail(err, WFL_CORRUPT_OBJECT,
                         "a chunk has another length than its manifest says");

@@ -97,6 +97,7 @@ static void settled(void *ctx, wfl_code rc)
     if (gone) wfl_buckets_sweep(s);
     wfl_leases_settled(s);
     if (s->trashed && rc == WFL_OK) wfl_collector_wake(s);
+    if (gone && rc == WFL_OK) wfl_collector_wake_for_uploads(s);
     s->trashed = false;
 }
 

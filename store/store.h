@@ -105,13 +105,14 @@ struct wfl_name_value {
     wfl_slice value;
 };
 
-enum wfl_condition_kind {
-    WFL_COND_NONE,
-    WFL_COND_EXISTS,  /* If-Match: * */
-    WFL_COND_ABSENT,  /* If-None-Match: * */
-    WFL_COND_ANY_OF,  /* If-Match: a list of versions */
-    WFL_COND_NONE_OF, /* If-None-Match: a list of versions */
-    WFL_COND_NEVER,   /* If-Match with nothing that could be a version of ours */
+enum wfl_condition_kind { /* stored with uploads: numbers never change */
+                          WFL_COND_NONE,
+                          WFL_COND_EXISTS,  /* If-Match: * */
+                          WFL_COND_ABSENT,  /* If-None-Match: * */
+                          WFL_COND_ANY_OF,  /* If-Match: a list of versions */
+                          WFL_COND_NONE_OF, /* If-None-Match: a list of versions */
+                          WFL_COND_NEVER,   /* If-Match with nothing that could be a version of ours
+                                             */
 };
 struct wfl_condition {
     enum wfl_condition_kind kind;
@@ -333,6 +334,8 @@ WFL_MUST_USE wfl_code wfl_completion_new(struct wfl_store *s, wfl_slice bucket, 
                                          const wfl_ulid *upload, const struct wfl_part *parts,
                                          uint32_t count, const wfl_hash *whole,
                                          struct wfl_completion **out, wfl_error *err);
+/* Of the object that it is to become. */
+uint64_t wfl_completion_size(const struct wfl_completion *c);
 /* About 64 MiB further. `*ended`: all is hashed. */
 WFL_MUST_USE wfl_code wfl_completion_step(struct wfl_completion *c, bool *ended, wfl_error *err);
 struct wfl_completed {
@@ -384,10 +387,24 @@ struct wfl_concerned {
 WFL_MUST_USE wfl_code wfl_store_concerned(struct wfl_store *s, const struct wfl_concerned *what,
                                           wfl_error *err);
 
+/* ---- recounting */
+
+struct wfl_recount {
+    void (*report)(void *arg, const char *line); /* each difference as one line; NULL: none */
+    void    *arg;
+    uint32_t rows_max; /* of a pass, at about 64 bytes each; 0: 1 Mi. More passes, less memory */
+};
+/* Blocks, and reads every blob. Nothing may write meanwhile, so not with `collects`. Do counters
+ * equal objects, chunks' counts the manifests that name them, has each manifest an owner, each
+ * chunk a blob and each blob a chunk? Damaged rows are differences. OK: it was done; else IO,
+ * NOMEM, CLOSED. */
+WFL_MUST_USE wfl_code wfl_store_recount(struct wfl_store *s, const struct wfl_recount *how,
+                                        uint64_t *differences, wfl_error *err);
+
 /* ---- scan (protocol, Scan) */
 
 #define WFL_SCAN_LIMIT_MAX       1000
-#define WFL_SCAN_VALUE_BYTES_MAX (64 * 1024) /* larger contents are not included */
+#define WFL_SCAN_VALUE_BYTES_MAX (64 << 10) /* larger contents are not included */
 #define WFL_SCAN_PAGE_VALUE_BYTES_MAX                                                              \
     (8u << 20) /* the page ends after the value that passes it                                     \
                 */

@@ -29,6 +29,9 @@ static wfl_code understand(wfl_slice key, const wfl_ulid *upload, const struct w
 {
     const char *wrong = wfl_record_upload_read(pin->value.data, pin->value.len, out);
 
+    if (wrong == NULL &&
+        (out->match.kind > WFL_COND_NEVER || out->none_match.kind > WFL_COND_NEVER))
+        wrong = "a newer release wrote it";
     if (wrong != NULL) return wfl_fail(err, WFL_CORRUPT_OBJECT, "record of an upload: %s", wrong);
     if (!wfl_slice_eq(wfl_from_record(out->key), key)) return wfl_fail_no_upload(err, upload);
     return WFL_OK;
@@ -286,7 +289,8 @@ static wfl_code take_part(const struct wfl_pair *pair, wfl_buf *out, wfl_error *
     struct upload_part part = {0};
     wfl_slice          key = pair->key;
 
-    if (key.len < 2) return wfl_fail(err, WFL_CORRUPT_OBJECT, "key of a part");
+    if (key.len != 1 + WFL_ID_LEN + sizeof(wfl_ulid) + 2)
+        return wfl_fail(err, WFL_CORRUPT_OBJECT, "key of a part");
     part.number = (uint32_t)key.data[key.len - 2] << 8 | key.data[key.len - 1];
     const char *wrong = wfl_record_part_read(pair->value.data, pair->value.len, &part.record);
     if (wrong != NULL) return wfl_fail(err, WFL_CORRUPT_OBJECT, "record of a part: %s", wrong);
@@ -376,6 +380,7 @@ struct removal {
     struct wfl_store         *store;
     uint32_t                  id;
     const wfl_ulid           *upload;
+    uint64_t                  touched_max_ms;
     uint64_t                  generation;
     const struct upload_part *parts;
     uint32_t                  count;
@@ -390,7 +395,7 @@ static wfl_code remove_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
 
     if (rc != WFL_OK) return rc;
     r->overtaken = state.generation != r->generation;
-    if (r->overtaken) return WFL_OK;
+    if (r->overtaken || state.touched_ms > r->touched_max_ms) return WFL_OK;
     for (uint32_t i = 0; i < r->count; i++) {
         wfl_ulid manifest;
 
@@ -401,8 +406,8 @@ static wfl_code remove_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
     return wfl_upload_delete_rows(t, r->id, r->upload, r->parts, r->count, err);
 }
 
-static wfl_code read_generation(struct wfl_store *s, uint32_t id, const wfl_ulid *upload,
-                                uint64_t *out, wfl_error *err)
+wfl_code wfl_upload_read_generation(struct wfl_store *s, uint32_t id, const wfl_ulid *upload,
+                                    uint64_t *out, wfl_error *err)
 {
     struct wfl_record_upload_state state;
     uint8_t                        key[WFL_UPLOAD_KEY_MAX];
@@ -419,15 +424,16 @@ static wfl_code read_generation(struct wfl_store *s, uint32_t id, const wfl_ulid
     return WFL_OK;
 }
 
-wfl_code wfl_upload_remove(struct wfl_store *s, uint32_t id, const wfl_ulid *upload, wfl_error *err)
+wfl_code wfl_upload_remove(struct wfl_store *s, uint32_t id, const wfl_ulid *upload,
+                           uint64_t touched_max_ms, wfl_error *err)
 {
-    struct removal r = {.store = s, .id = id, .upload = upload};
+    struct removal r = {.store = s, .id = id, .upload = upload, .touched_max_ms = touched_max_ms};
     wfl_code       rc;
 
     do {
         struct upload_part *parts = NULL;
 
-        rc = read_generation(s, id, upload, &r.generation, err);
+        rc = wfl_upload_read_generation(s, id, upload, &r.generation, err);
         if (rc == WFL_OK) rc = wfl_upload_load_parts(s, id, upload, &parts, &r.count, err);
         r.parts = parts;
         if (rc == WFL_OK)
@@ -452,7 +458,7 @@ wfl_code wfl_upload_abort(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
 
     if (rc == WFL_OK) rc = wfl_upload_read(s, b.id, key, upload, &pin, &given, err);
     wfl_pin_release(&pin);
-    return rc == WFL_OK ? wfl_upload_remove(s, b.id, upload, err) : rc;
+    return rc == WFL_OK ? wfl_upload_remove(s, b.id, upload, UINT64_MAX, err) : rc;
 }
 
 /* ---- listing uploads */
@@ -468,7 +474,8 @@ static wfl_code show(struct wfl_store *s, uint32_t id, const struct wfl_pair *pa
     uint32_t                       same;
     const char *wrong = wfl_record_upload_read(pair->value.data, pair->value.len, &given);
 
-    if (wrong != NULL || !wfl_key_read_upload(pair->key, &same, &rest))
+    if (wrong != NULL || !wfl_key_read_upload(pair->key, &same, &rest) ||
+        rest.len != sizeof out->upload.bytes)
         return wfl_fail(err, WFL_CORRUPT_OBJECT, "record of an upload");
     memcpy(out->upload.bytes, rest.data, sizeof out->upload.bytes);
     if (!wfl_arena_copy(arena, wfl_from_record(given.key), &out->key))
@@ -482,12 +489,41 @@ static wfl_code show(struct wfl_store *s, uint32_t id, const struct wfl_pair *pa
     return rc;
 }
 
+/* One page of their records. `*got` grows; those that ended since the page was read are left out.
+ */
+static wfl_code show_page(struct wfl_store *s, uint32_t id, const struct wfl_engine_range *range,
+                          wfl_arena *arena, struct wfl_upload_info *out, uint32_t *got,
+                          wfl_error *err)
+{
+    wfl_code rc = WFL_OK;
+
+    for (uint32_t i = 0; i < range->count && rc == WFL_OK; i++) {
+        rc = show(s, id, &range->pairs[i], arena, &out[*got], err);
+        *got += rc == WFL_OK;
+        if (rc == WFL_NOT_FOUND) rc = WFL_OK;
+    }
+    return rc;
+}
+
+/* Room for `more` behind what is there. The old place stays in the arena: it is a request's. */
+static wfl_code widen(wfl_arena *arena, struct wfl_upload_info **list, uint32_t count,
+                      uint32_t more, wfl_error *err)
+{
+    struct wfl_upload_info *wider = wfl_arena_zero(arena, (size_t)count + more, sizeof *wider);
+
+    if (wider == NULL) return wfl_fail(err, WFL_NOMEM, "no memory for the uploads");
+    if (count > 0) memcpy(wider, *list, count * sizeof *wider);
+    *list = wider;
+    return WFL_OK;
+}
+
 wfl_code wfl_upload_list(struct wfl_store *s, wfl_slice bucket, wfl_arena *arena,
                          struct wfl_upload_info **out, uint32_t *count, wfl_error *err)
 {
     static const wfl_ulid   first = {{0}};
-    uint8_t                 from[WFL_UPLOAD_KEY_MAX], to[WFL_UPLOAD_KEY_MAX];
-    struct wfl_engine_range range = {.space = WFL_SPACE_UPLOADS, .limit = WFL_UPLOADS_LISTED_MAX};
+    uint8_t                 from[WFL_UPLOAD_KEY_MAX + 1], to[WFL_UPLOAD_KEY_MAX];
+    struct wfl_engine_range range = {.space = WFL_SPACE_UPLOADS};
+    struct wfl_upload_info *list = NULL;
     struct bucket_view      b;
     uint32_t                got = 0;
     wfl_code                rc = wfl_buckets_look_up(s, bucket, &b, err);
@@ -498,20 +534,20 @@ wfl_code wfl_upload_list(struct wfl_store *s, wfl_slice bucket, wfl_arena *arena
         wfl_slice_of(wfl_key_upload(WFL_UPLOAD_GIVEN, b.id, &first, from).data, 1 + WFL_ID_LEN);
     (void)wfl_key_upload(WFL_UPLOAD_GIVEN, b.id, &first, to);
     range.to = wfl_slice_of(to, wfl_key_after_prefix(to, 1 + WFL_ID_LEN));
-    rc = wfl_wait_range(s, &range, err);
-    if (rc == WFL_OK && range.count > 0) {
-        *out = wfl_arena_zero(arena, range.count, sizeof **out);
-        if (*out == NULL) rc = wfl_fail(err, WFL_NOMEM, "no memory for the uploads");
-    }
-    for (uint32_t i = 0; rc == WFL_OK && i < range.count; i++) {
-        rc = show(s, b.id, &range.pairs[i], arena, &(*out)[got], err);
-        if (rc == WFL_NOT_FOUND) { /* ended since the page was read */
-            rc = WFL_OK;
-            continue;
+    do { /* large records end a page early */
+        range.limit = WFL_UPLOADS_LISTED_MAX - got;
+        rc = wfl_wait_range(s, &range, err);
+        if (rc == WFL_OK && range.count > 0) rc = widen(arena, &list, got, range.count, err);
+        if (rc == WFL_OK) rc = show_page(s, b.id, &range, arena, list, &got, err);
+        if (rc == WFL_OK && range.more) {
+            wfl_slice last = range.pairs[range.count - 1].key;
+            memcpy(from, last.data, last.len);
+            from[last.len] = 0;
+            range.from = wfl_slice_of(from, last.len + 1);
         }
-        got++;
-    }
-    wfl_engine_range_free(&range);
+        wfl_engine_range_free(&range);
+    } while (rc == WFL_OK && range.more && got < WFL_UPLOADS_LISTED_MAX);
+    *out = list;
     *count = got;
     return rc;
 }

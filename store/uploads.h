@@ -15,6 +15,11 @@ WFL_MUST_USE wfl_code wfl_upload_find(struct wfl_txn *t, uint32_t id, wfl_slice 
 WFL_MUST_USE wfl_code wfl_upload_find_state(struct wfl_txn *t, uint32_t id, const wfl_ulid *upload,
                                             struct wfl_record_upload_state *out, wfl_error *err);
 
+/* Blocks. It is another one once a part was put. UPLOAD_NOT_FOUND. */
+WFL_MUST_USE wfl_code wfl_upload_read_generation(struct wfl_store *s, uint32_t id,
+                                                 const wfl_ulid *upload, uint64_t *out,
+                                                 wfl_error *err);
+
 struct upload_part {
     uint32_t               number;
     struct wfl_record_part record;

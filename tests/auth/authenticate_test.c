@@ -432,6 +432,20 @@ static void the_identity_says_who_and_what(void **state)
     rig_close(&r);
 }
 
+/* The text is made in memory of a known size: what would pass it is refused, whatever it is. */
+static void a_head_too_large_to_sign_is_refused(void **state)
+{
+    static char query[90000];
+    struct rig  r;
+
+    rig_open(&r, *state);
+    memset(query, 'q', sizeof query - 1);
+    assert_code(ask(&r, &(struct plan){.query = query}), WFL_HEADER_TOO_LARGE);
+    query[80000] = '\0';
+    assert_code(ask(&r, &(struct plan){.query = query}), WFL_OK);
+    rig_close(&r);
+}
+
 static void no_message_repeats_a_credential(void **state)
 {
     struct rig r;
@@ -568,6 +582,7 @@ int main(void)
         case_of(what_is_dated_before_the_start_is_refused),
         case_of(a_nonce_lives_as_long_as_its_timestamp),
         case_of(the_identity_says_who_and_what),
+        case_of(a_head_too_large_to_sign_is_refused),
         case_of(no_message_repeats_a_credential),
         case_of(known_packets_are_found_and_few_are_kept),
         case_of(what_does_not_hold_takes_no_place),

@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -129,6 +131,23 @@ static void a_file_is_made_for_its_owner_and_never_replaced(void **state)
     assert_code(wfl_key_write_file("bare", WFL_S("x"), &f->err), WFL_OK);
     assert_int_equal(chdir(back), 0);
     free(back);
+}
+
+static void a_full_disk_leaves_no_half_a_key(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit   before, none;
+    struct stat     st;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    wfl_code rc = wfl_key_write_file(path_to("key"), WFL_S("longer"), &f->err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_code(rc, WFL_IO);
+    assert_int_equal(stat(path_to("key"), &st), -1);
 }
 
 /* ---- what is in them */
@@ -281,12 +300,15 @@ static size_t copies_in_memory(const uint8_t *masked, size_t len)
         for (; from < to; from += sizeof chunk - len) {
             ssize_t n = pread(memory, chunk, sizeof chunk < to - from ? sizeof chunk : to - from,
                               (off_t)from);
-            for (ssize_t i = 0; i + (ssize_t)len <= n; i++) {
-                size_t same = 0;
+            const uint8_t *end = chunk + (n > 0 ? n : 0), *at = chunk;
 
-                while (same < len && (chunk[i + (ssize_t)same] ^ 0x5A) == masked[same])
+            while ((at = memchr(at, masked[0] ^ 0x5A, (size_t)(end - at))) != NULL) {
+                size_t same = 1;
+
+                while (same < len && at + same < end && (at[same] ^ 0x5A) == masked[same])
                     same++;
                 found += same == len;
+                at++;
             }
             memset(chunk, 0, sizeof chunk);
             if (n < (ssize_t)sizeof chunk) break;
@@ -308,7 +330,7 @@ static void no_copy_of_a_private_key_stays_in_memory(void **state)
 
     assert_code(wfl_key_generate(&f->random, &pair, &f->err), WFL_OK);
     assert_code(wfl_key_write_private(&pair, WFL_S("packet"), WFL_S(""), &text, &f->err), WFL_OK);
-    const char *d = strstr((const char *)text.data, "\"d\":\"");
+    const char *d = memmem(text.data, text.len, "\"d\":\"", 5);
     assert_non_null(d);
     for (size_t i = 0; i < sizeof masked; i++)
         masked[i] = (uint8_t)d[5 + 43 - sizeof masked + i] ^ 0x5A;
@@ -399,6 +421,7 @@ int main(void)
         case_of(a_private_key_that_others_can_read_is_refused),
         case_of(only_a_small_regular_file_is_read),
         case_of(a_file_is_made_for_its_owner_and_never_replaced),
+        case_of(a_full_disk_leaves_no_half_a_key),
         case_of(a_key_is_nothing_else),
         case_of(what_is_written_is_read_again),
         case_of(no_copy_of_a_private_key_stays_in_memory),

@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <jansson.h>
+#include <pthread.h>
 
 static json_t *load(void)
 {
@@ -33,6 +34,29 @@ static void expect(const wfl_hash *hash, const json_t *hex, const char *name)
 
     wfl_hex_encode(wfl_slice_of(hash->bytes, sizeof hash->bytes), text);
     if (strcmp(text, json_string_value(hex)) != 0) fail_msg("%s bytes: %s", name, text);
+}
+
+static void *hash_a_chunk(void *arg)
+{
+    uint8_t bytes[4096] = {0};
+
+    *(wfl_hash *)arg = wfl_hash_of(wfl_slice_of(bytes, sizeof bytes));
+    return NULL;
+}
+
+/* Stands first: what a library sets up at its first use must not be a race. Seen under TSan. */
+static void the_first_hashes_may_be_of_many_threads(void **state)
+{
+    pthread_t threads[4];
+    wfl_hash  hashes[4];
+
+    (void)state;
+    for (size_t i = 0; i < WFL_COUNT(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hash_a_chunk, &hashes[i]), 0);
+    for (size_t i = 0; i < WFL_COUNT(threads); i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (size_t i = 1; i < WFL_COUNT(threads); i++)
+        assert_memory_equal(hashes[i].bytes, hashes[0].bytes, WFL_HASH_LEN);
 }
 
 static void hashes_are_the_vectors(void **state)
@@ -88,6 +112,7 @@ static void pieces_of_any_size_hash_as_the_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_hashes_may_be_of_many_threads),
         cmocka_unit_test(hashes_are_the_vectors),
         cmocka_unit_test(pieces_of_any_size_hash_as_the_whole),
     };

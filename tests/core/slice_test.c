@@ -180,6 +180,25 @@ static void numbers_are_digits_within_their_maximum(void **state)
     }
 }
 
+static int precision_of(int precision, const char *text)
+{
+    return text == NULL ? -1 : precision;
+}
+
+/* printf takes a negative precision for none, and reads on to a NUL that slices do not have. */
+static void no_length_makes_a_negative_precision(void **state)
+{
+    static const size_t lengths[] = {0, 1, INT_MAX, (size_t)INT_MAX + 1, UINT32_MAX, SIZE_MAX};
+
+    (void)state;
+    for (size_t i = 0; i < WFL_COUNT(lengths); i++) {
+        wfl_slice s = wfl_slice_of("x", lengths[i]);
+
+        assert_int_equal(precision_of(WFL_FMT(s)), lengths[i] < INT_MAX ? lengths[i] : INT_MAX);
+    }
+    assert_int_equal(precision_of(WFL_FMT((wfl_slice){0})), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +210,7 @@ int main(void)
         cmocka_unit_test(prefixes_and_cases_compare_as_they_should),
         cmocka_unit_test(trim_takes_spaces_and_tabs_only),
         cmocka_unit_test(numbers_are_digits_within_their_maximum),
+        cmocka_unit_test(no_length_makes_a_negative_precision),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

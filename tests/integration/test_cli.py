@@ -175,7 +175,7 @@ def test_listings_longer_than_a_page(cli, client1, bucket):
         thread.start()
     for thread in threads:
         thread.join()
-    assert cli.run("ls", bucket).splitlines() == keys
+    assert cli.run("ls", bucket).splitlines() == cli.run("ls", "--http2", bucket).splitlines() == keys
     assert [item["key"] for item in cli.json("ls", bucket)] == keys
 
 

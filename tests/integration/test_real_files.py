@@ -39,8 +39,8 @@ def content(path):
 class Site:
     """A server with the files in it; `each` works them off over several connections."""
 
-    def __init__(self):
-        self.server = Server(access_log=0).start()
+    def __init__(self, server):
+        self.server = server
         self.key = Key()
         self.packet = issue(self.server.root, self.key, [Grant()])
         self.files = regular_files()
@@ -74,7 +74,7 @@ class Site:
             thread.start()
         for thread in threads:
             thread.join()
-        assert not faults, faults[0]
+        assert not faults, (faults[0], self.server.process.poll(), "".join(self.server.log[-60:]))
 
     def restart_after_kill(self):
         self.server.kill()
@@ -131,9 +131,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site():
-    made = Site()
-    yield made
-    assert made.server.stop() == 0
+    with Server(access_log=0) as server:
+        yield Site(server)
 
 
 def test_there_is_something_to_put(site):

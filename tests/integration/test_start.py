@@ -110,7 +110,7 @@ def test_a_bad_variable_is_named(starter, name, value, says):
 @pytest.mark.parametrize("change, says", [
     (["--root", "none.json"], "none.json"), (["--root", "empty"], "empty"), (["--root", "data"], "data"), (["--listen", "nowhere"], "nowhere"),
     (["--listen", "127.0.0.1:99999"], "99999"), (["--listen", "127.0.0.1"], "127.0.0.1"),
-    (["--listen", "192.0.2.1:0"], "192.0.2.1:0"), (["--ops-listen", "x"], "'x'"), (["--ops-listen", ""], "no address"), (["--data", "no/such/folder"], "no/such/folder"),
+    (["--listen", "192.0.2.1:0"], "192.0.2.1:0"), (["--ops-listen", "x"], "'x'"), (["--ops-listen", ""], "--ops-listen"), (["--data", "no/such/folder"], "no/such/folder"),
     (["--data", "root.json"], "root.json"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 def test_what_cannot_be_done_stops_the_start(starter, change, says):
@@ -191,7 +191,7 @@ def test_a_port_that_is_taken_is_named(server, starter):
         words = list(starter.usual)
         words[words.index(option) + 1] = address
         said = starter.run(*words, status=1)
-        assert address in said and "in use" in said
+        assert address in said and "in use" in said and said.endswith(f"name another address with {option}")
 
 
 def test_the_folder_is_the_owners_alone(tmp_path):

@@ -80,15 +80,15 @@ static void a_bucket_with_objects_stays(void **state)
 static void a_new_bucket_of_an_old_name_has_a_new_id(void **state)
 {
     struct fixture *f = *state;
-    uint32_t        before = 0, after = 0;
-    wfl_error       err;
+    struct bucket_view before, after;
+    wfl_error          err;
 
-    assert_code(wfl_buckets_look_up(f->store, WFL_S("photos"), &before, NULL, &err), WFL_OK);
+    assert_code(wfl_buckets_look_up(f->store, WFL_S("photos"), &before, &err), WFL_OK);
     assert_code(delete_bucket(f, "photos"), WFL_OK);
     fixture_reopen(f); /* the id is not forgotten either */
     assert_code(create(f, "photos", ""), WFL_OK);
-    assert_code(wfl_buckets_look_up(f->store, WFL_S("photos"), &after, NULL, &err), WFL_OK);
-    assert_true(after > before);
+    assert_code(wfl_buckets_look_up(f->store, WFL_S("photos"), &after, &err), WFL_OK);
+    assert_true(after.id > before.id);
 }
 
 static void settings_are_kept(void **state)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "store/chunks.h"
+
 #define BYTES_MAX (4u << 20)
 
 /* ---- memory, time, randomness */
@@ -20,6 +22,7 @@ static void *resize(void *ctx, void *old, size_t n)
         free(old);
         return NULL;
     }
+    if (f->on_alloc != NULL) f->on_alloc(f, n);
     uint64_t count = __atomic_add_fetch(&f->allocs, 1, __ATOMIC_RELAXED);
     if (f->refuse != 0 && count == f->refuse) return NULL;
     void *p = realloc(old, n);
@@ -83,10 +86,12 @@ static void open_engine(struct fixture *f)
 
 wfl_code fixture_try_open_store(struct fixture *f, wfl_error *err)
 {
-    return wfl_store_open(
-        &(struct wfl_store_config){
-            .engine = f->engine, .clock = &f->clock, .random = &f->random, .alloc = &f->alloc},
-        &f->store, err);
+    return wfl_store_open(&(struct wfl_store_config){.engine = f->engine,
+                                                     .clock = &f->clock,
+                                                     .random = &f->random,
+                                                     .alloc = &f->alloc,
+                                                     .collects = f->collects},
+                          &f->store, err);
 }
 
 void fixture_open_store(struct fixture *f)
@@ -408,6 +413,248 @@ wfl_slice bytes_of_len(size_t len, uint8_t seed)
     for (size_t i = 0; i < len; i++)
         bytes[i] = (uint8_t)(seed + i * 7);
     return wfl_slice_of(bytes, len);
+}
+
+/* ---- large contents */
+
+#define LARGE_MAX (48u << 20)
+
+/* Words that count up from a start of the chunk's own: no two places of a chunk are alike, and no
+ * two chunks. */
+static void fill_chunk(uint8_t *out, size_t len, uint32_t fill)
+{
+    for (size_t i = 0; i < len; i++)
+        out[i] = (uint8_t)((i >> (8 * (i % 4))) + fill + (fill >> (8 * (i % 2))) * 31);
+}
+
+static uint8_t *large_space(size_t len)
+{
+    static uint8_t bytes[LARGE_MAX];
+
+    assert_true(len <= sizeof bytes);
+    return bytes;
+}
+
+wfl_slice chunks_of(size_t len, const uint8_t *fills, size_t fill_count)
+{
+    uint8_t *bytes = large_space(len);
+
+    for (size_t at = 0, i = 0; at < len; at += WFL_CHUNK_BYTES, i++)
+        fill_chunk(bytes + at, len - at < WFL_CHUNK_BYTES ? len - at : WFL_CHUNK_BYTES,
+                   fills[i % fill_count]);
+    return wfl_slice_of(bytes, len);
+}
+
+wfl_slice large_of(size_t len, uint8_t seed)
+{
+    uint8_t *bytes = large_space(len);
+
+    for (size_t at = 0, i = 1; at < len; at += WFL_CHUNK_BYTES, i++)
+        fill_chunk(bytes + at, len - at < WFL_CHUNK_BYTES ? len - at : WFL_CHUNK_BYTES,
+                   (uint32_t)(i << 8) + seed);
+    return wfl_slice_of(bytes, len);
+}
+
+wfl_slice chunk_of_long(size_t i, size_t len)
+{
+    static uint8_t kinds[5][WFL_CHUNK_BYTES];
+    static bool    filled;
+
+    for (uint32_t k = 0; !filled && k < WFL_COUNT(kinds); k++)
+        fill_chunk(kinds[k], sizeof kinds[k], k);
+    filled = true;
+    return wfl_slice_of(kinds[i % WFL_COUNT(kinds)], len);
+}
+
+wfl_code ingest_long(struct fixture *f, const char *bucket, size_t count, size_t last,
+                     struct wfl_ingest **out)
+{
+    wfl_error err;
+    wfl_code  rc = wfl_ingest_new(f->store, wfl_slice_str(bucket), out, &err);
+
+    for (size_t i = 0; rc == WFL_OK && i < count; i++)
+        rc = wfl_ingest_add(*out, chunk_of_long(i, i + 1 < count ? WFL_CHUNK_BYTES : last), &err);
+    return rc;
+}
+
+wfl_code name_content(struct fixture *f, const char *bucket, const char *key,
+                      struct wfl_ingest *content)
+{
+    struct wfl_put op = {
+        .bucket = wfl_slice_str(bucket), .key = wfl_slice_str(key), .large = content};
+    wfl_error err;
+
+    assert_code(wfl_ingest_seal(content, &op.size, &op.blake3, &err), WFL_OK);
+    wfl_code rc = put_op(f, &op);
+    wfl_put_fini(&op);
+    wfl_ingest_free(content);
+    return rc;
+}
+
+wfl_ulid begin_upload(struct fixture *f, const char *key, const struct wfl_put *given)
+{
+    struct wfl_put op = {0};
+    wfl_ulid       upload;
+    wfl_error      err;
+
+    if (given != NULL) op = *given;
+    op.bucket = WFL_S("photos");
+    op.key = wfl_slice_str(key);
+    assert_code(wfl_upload_start(f->store, &op, &upload, &err), WFL_OK);
+    return upload;
+}
+
+wfl_code try_part(struct fixture *f, const char *key, const wfl_ulid *upload, struct wfl_part *part,
+                  wfl_slice content)
+{
+    struct wfl_ingest *ingested = NULL;
+    wfl_error          err;
+    wfl_code           rc = ingest(f, "photos", content, &ingested);
+
+    part->size = content.len;
+    part->blake3 = wfl_hash_of(content);
+    if (rc == WFL_OK)
+        rc = wfl_upload_put_part(f->store, WFL_S("photos"), wfl_slice_str(key), upload, part,
+                                 ingested, WFL_BUFFERED, &err);
+    wfl_ingest_free(ingested);
+    return rc;
+}
+
+struct wfl_part put_part(struct fixture *f, const char *key, const wfl_ulid *upload,
+                         uint32_t number, wfl_slice content)
+{
+    struct wfl_part part = {.number = number};
+
+    assert_code(try_part(f, key, upload, &part, content), WFL_OK);
+    return part;
+}
+
+wfl_code complete(struct fixture *f, const char *key, const wfl_ulid *upload,
+                  const struct wfl_part *parts, uint32_t count, struct wfl_completed *out)
+{
+    struct wfl_completion *c = NULL;
+    struct wfl_completed   completed = {0};
+    wfl_error              err;
+    bool                   ended = false;
+    wfl_code rc = wfl_completion_new(f->store, WFL_S("photos"), wfl_slice_str(key), upload, parts,
+                                     count, NULL, &c, &err);
+
+    while (rc == WFL_OK && !ended)
+        rc = wfl_completion_step(c, &ended, &err);
+    if (rc == WFL_OK) rc = wfl_completion_commit(c, &completed, &err);
+    wfl_completion_free(c);
+    if (out != NULL) *out = completed;
+    return rc;
+}
+
+static void print_line(void *arg, const char *line)
+{
+    (void)arg;
+    print_message("# recount: %s\n", line);
+}
+
+void assert_recounts(struct fixture *f)
+{
+    struct wfl_recount how = {.report = print_line};
+    uint64_t           differences = 0;
+    wfl_error          err;
+
+    assert_code(wfl_store_recount(f->store, &how, &differences, &err), WFL_OK);
+    assert_int_equal(differences, 0);
+}
+
+bool collect(struct fixture *f)
+{
+    wfl_error err;
+    bool      left = false;
+
+    assert_code(wfl_store_collect(f->store, &left, &err), WFL_OK);
+    return left;
+}
+
+size_t blobs(struct fixture *f)
+{
+    struct wfl_blob_walk walk = {0};
+    size_t               count = 0;
+    wfl_error            err;
+
+    for (;;) {
+        assert_code(wfl_engine_blob_walk(f->engine, &walk, &err), WFL_OK);
+        if (walk.ended) return count;
+        assert_code(walk.verdict, WFL_OK);
+        count++;
+    }
+}
+
+uint64_t pending_places(struct fixture *f)
+{
+    struct wfl_engine_stats stats = {0};
+
+    wfl_engine_stats(f->engine, &stats);
+    return stats.blobs_pending;
+}
+
+void assert_nothing_large(struct fixture *f)
+{
+    wfl_error err;
+
+    assert_int_equal(rows(f, WFL_SPACE_MANIFESTS), 0);
+    assert_int_equal(rows(f, WFL_SPACE_UPLOADS), 0);
+    assert_int_equal(rows(f, WFL_SPACE_CHUNKS), 0);
+    assert_int_equal(blobs(f), 0);
+    assert_int_equal(pending_places(f), 0);
+    assert_code(wfl_engine_blob_recount(f->engine, &err), WFL_OK);
+}
+
+uint64_t references(struct fixture *f, uint32_t id, wfl_slice chunk)
+{
+    struct wfl_record_refs refs = {0};
+    struct wfl_pin         pin = {0};
+    wfl_hash               hash = wfl_hash_of(chunk);
+    uint8_t                key[WFL_CHUNK_KEY_LEN];
+    wfl_error              err;
+    wfl_code               rc =
+        wfl_engine_read(f->engine, WFL_SPACE_CHUNKS, wfl_key_chunk(id, &hash, key), &pin, &err);
+
+    if (rc == WFL_NOT_FOUND) return 0;
+    assert_code(rc, WFL_OK);
+    assert_null(wfl_record_refs_read(pin.value.data, pin.value.len, &refs));
+    wfl_pin_release(&pin);
+    assert_int_equal(refs.len, chunk.len);
+    return refs.count;
+}
+
+struct step {
+    struct wfl_commit commit;
+    struct fixture   *f;
+    wfl_code (*run)(struct fixture *f, struct wfl_txn *t, void *arg, wfl_error *err);
+    void         *arg;
+    struct waiter w;
+};
+
+static wfl_code step_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct step *s = c->arg;
+
+    return s->run(s->f, t, s->arg, err);
+}
+
+static void step_done(struct wfl_commit *c)
+{
+    waiter_wake(&((struct step *)c->arg)->w);
+}
+
+wfl_code in_commit(struct fixture *f,
+                   wfl_code (*step)(struct fixture *f, struct wfl_txn *t, void *arg,
+                                    wfl_error *err),
+                   void *arg)
+{
+    struct step s = {.f = f, .run = step, .arg = arg};
+
+    s.commit = (struct wfl_commit){.apply = step_apply, .done = step_done, .arg = &s};
+    waiter_init(&s.w);
+    if (wfl_engine_commit(f->engine, &s.commit) == WFL_PENDING) waiter_wait(f, &s.w);
+    return s.commit.rc;
 }
 
 /* ---- behind the store's back */

@@ -21,14 +21,16 @@ struct fixture {
     char                path[128]; /* of the local engine's folder */
     struct wfl_engine  *engine;
     struct wfl_store   *store;
-    int64_t             now_ns; /* what the clock says */
-    uint64_t            seed;   /* of the randomness; changes with each draw */
-    uint64_t            allocs; /* made by the store so far */
-    uint64_t            refuse; /* the k-th from now is refused; 0: none */
-    int64_t             live;   /* allocated and not freed */
-    struct wfl_alloc    alloc;
-    struct wfl_clock    clock;
-    struct wfl_random   random;
+    bool                collects;                  /* the store has a collector of its own */
+    int64_t             now_ns;                    /* what the clock says */
+    uint64_t            seed;                      /* of the randomness; changes with each draw */
+    uint64_t            allocs;                    /* made by the store so far */
+    uint64_t            refuse;                    /* the k-th from now is refused; 0: none */
+    int64_t             live;                      /* allocated and not freed */
+    void (*on_alloc)(struct fixture *f, size_t n); /* before each allocation, to get in between */
+    struct wfl_alloc  alloc;
+    struct wfl_clock  clock;
+    struct wfl_random random;
 };
 
 void     fixture_open(struct fixture *f, enum fixture_engine kind);
@@ -84,6 +86,47 @@ wfl_slice bytes_of_len(size_t len, uint8_t seed);
 size_t rows(struct fixture *f, enum wfl_space space);
 /* Write or delete one row behind the store's back; an empty value deletes. */
 void poke(struct fixture *f, enum wfl_space space, wfl_slice key, wfl_slice value);
+
+/* ---- large contents */
+
+/* `len` bytes whose chunks are those of `fills`, one after the other and again from the first:
+ * equal numbers make equal chunks, and bytes differ within one. The next call may use the memory
+ * again. */
+wfl_slice chunks_of(size_t len, const uint8_t *fills, size_t fill_count);
+/* All chunks different from each other, and from those of another seed. */
+wfl_slice large_of(size_t len, uint8_t seed);
+/* A content of `count` chunks of five kinds, the last of `last` bytes; not sealed. */
+wfl_code ingest_long(struct fixture *f, const char *bucket, size_t count, size_t last,
+                     struct wfl_ingest **out);
+/* Chunk `i` of it. */
+wfl_slice chunk_of_long(size_t i, size_t len);
+/* Name what was ingested, of whatever size. Frees it. */
+wfl_code name_content(struct fixture *f, const char *bucket, const char *key,
+                      struct wfl_ingest *content);
+/* Uploads in "photos". `given`: conditions and the like; NULL: none. */
+wfl_ulid begin_upload(struct fixture *f, const char *key, const struct wfl_put *given);
+wfl_code try_part(struct fixture *f, const char *key, const wfl_ulid *upload, struct wfl_part *part,
+                  wfl_slice content);
+struct wfl_part put_part(struct fixture *f, const char *key, const wfl_ulid *upload,
+                         uint32_t number, wfl_slice content);
+/* From the beginning to the end. `out` may be NULL. */
+wfl_code complete(struct fixture *f, const char *key, const wfl_ulid *upload,
+                  const struct wfl_part *parts, uint32_t count, struct wfl_completed *out);
+/* Fails the test where a recount differs. */
+void assert_recounts(struct fixture *f);
+/* Turns of the collector; true: something is in use. */
+bool collect(struct fixture *f);
+/* No row of CHUNKS, MANIFESTS and UPLOADS, no blob, no place that is pinned. */
+void assert_nothing_large(struct fixture *f);
+/* The count of a chunk with this content, as stored in the bucket with the id; 0: no record. */
+uint64_t references(struct fixture *f, uint32_t id, wfl_slice chunk);
+size_t   blobs(struct fixture *f);
+uint64_t pending_places(struct fixture *f);
+/* Run `step` as a commit. */
+wfl_code in_commit(struct fixture *f,
+                   wfl_code (*step)(struct fixture *f, struct wfl_txn *t, void *arg,
+                                    wfl_error *err),
+                   void *arg);
 
 /* A small generator, so that a seed replays a run. WFL_SEED sets it, and it is printed. */
 uint64_t test_seed(void);

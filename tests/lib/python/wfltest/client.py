@@ -44,17 +44,27 @@ class Client:
         return signed_headers(self.credential, method, target, sign.pop("authority", self.server.address),
                               headers, body, **sign)
 
-    def request(self, method, target, headers=(), body=None, **sign):
-        """One request, one answer. A connection that the server has closed is left behind."""
-        connection = self.connect()
+    def _answer(self, send):
+        """A connection that the server has closed is left behind."""
         try:
-            response = connection.request(method, target, self.headers(method, target, headers, body, **sign), body)
+            response = send(self.connect())
         except (EOFError, OSError):
             self.close()
             raise
         if response.header("connection", "").lower() == "close":
             self.close()
         return response
+
+    def request(self, method, target, headers=(), body=None, **sign):
+        """One request, one answer."""
+        signed = self.headers(method, target, headers, body, **sign)
+        return self._answer(lambda connection: connection.request(method, target, signed, body))
+
+    def stream(self, method, target, pieces, headers=(), **sign):
+        """The same with a body of unknown length, sent piece by piece."""
+        pieces = list(pieces)
+        signed = self.headers(method, target, headers, b"".join(pieces), **sign)
+        return self._answer(lambda connection: connection.stream(method, target, pieces, signed))
 
     def expect(self, status, method, target, headers=(), body=None, **sign):
         response = self.request(method, target, headers, body, **sign)

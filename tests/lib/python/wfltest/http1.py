@@ -112,10 +112,24 @@ class Connection:
         except ConnectionResetError:
             return True
 
-    def request(self, method, target, headers=(), body=None, host=None):
+    def send_head(self, method, target, headers=(), host=None, rest=b""):
         lines = [f"{method} {target} HTTP/1.1", f"Host: {host or self.address}"]
         lines += [f"{n}: {v}" for n, v in headers]
+        self.send("\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + rest)
+
+    def request(self, method, target, headers=(), body=None, host=None):
         if body is not None:
-            lines.append(f"Content-Length: {len(body)}")
-        self.send("\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + (body or b""))
+            headers = [*headers, ("Content-Length", len(body))]
+        self.send_head(method, target, headers, host, body or b"")
+        return self.read(method)
+
+    def stream(self, method, target, pieces, headers=(), host=None):
+        """A body of unknown length, a chunk of the coding for each piece. A server may answer before all is sent."""
+        self.send_head(method, target, [*headers, ("Transfer-Encoding", "chunked")], host)
+        try:
+            for piece in pieces:
+                self.send(b"%x\r\n" % len(piece) + piece + b"\r\n")
+            self.send(b"0\r\n\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
         return self.read(method)

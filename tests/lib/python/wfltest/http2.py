@@ -47,7 +47,7 @@ class Connection2:
         for event in self.h2.receive_data(data):
             if isinstance(event, h2.events.ResponseReceived):
                 headers = [(n, v) for n, v in event.headers if not n.startswith(":")]
-                self.answers[event.stream_id] = Response(int(dict(event.headers)[":status"]), headers)
+                self.answers[event.stream_id] = Response(int(dict(event.headers)[":status"]), headers, bytearray())
             elif isinstance(event, h2.events.DataReceived):
                 self.answers[event.stream_id].body += event.data
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -60,29 +60,40 @@ class Connection2:
         self.flush()
         return True
 
-    def start(self, method, target, headers=(), body=None, authority=None):
-        """Send a request whole; the answer is for `finish`."""
+    def send_head(self, method, target, headers=(), authority=None, end=False):
+        """Send a request's head; its stream."""
         stream = self.h2.get_next_available_stream_id()
         fields = [(":method", method), (":scheme", "http"), (":authority", authority or self.address),
                   (":path", target)] + [(n.lower(), v) for n, v in headers]
-        if body is not None:
-            fields.append(("content-length", str(len(body))))
-        self.h2.send_headers(stream, fields, end_stream=body is None)
+        self.h2.send_headers(stream, fields, end_stream=end)
+        return stream
+
+    def send_body(self, stream, body, end=True):
+        """As the windows allow. False: the server does not want the rest."""
         at = 0
-        while body is not None:
+        while True:
             room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
             if stream in self.ended or stream in self.reset:
-                break
+                return False
             if room == 0 and at < len(body):
                 self.flush()
                 if not self.pump():
                     raise EOFError("the connection ended in an upload")
                 continue
             last = at + room >= len(body)
-            self.h2.send_data(stream, body[at:at + room], end_stream=last)
+            self.h2.send_data(stream, body[at:at + room], end_stream=end and last)
             at += room
             if last:
-                break
+                self.flush()
+                return True
+
+    def start(self, method, target, headers=(), body=None, authority=None):
+        """Send a request whole; the answer is for `finish`."""
+        if body is not None:
+            headers = [*headers, ("content-length", str(len(body)))]
+        stream = self.send_head(method, target, headers, authority, end=body is None)
+        if body is not None:
+            self.send_body(stream, body)
         self.flush()
         return stream
 
@@ -92,7 +103,17 @@ class Connection2:
                 raise ConnectionResetError(f"stream {stream} was reset: {self.reset[stream]}")
             if not self.pump():
                 raise EOFError("the connection ended before the answer")
-        return self.answers.pop(stream)
+        answer = self.answers.pop(stream)
+        answer.body = bytes(answer.body)
+        return answer
 
     def request(self, method, target, headers=(), body=None, host=None):
         return self.finish(self.start(method, target, headers, body, host))
+
+    def stream(self, method, target, pieces, headers=(), host=None):
+        """A body of unknown length: its end is the stream's."""
+        stream = self.send_head(method, target, headers, host)
+        if all(self.send_body(stream, piece, end=False) for piece in pieces):
+            self.h2.end_stream(stream)
+        self.flush()
+        return self.finish(stream)

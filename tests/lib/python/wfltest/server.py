@@ -8,7 +8,9 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 
+from .http1 import Connection
 from .keys import Key
 
 
@@ -16,8 +18,22 @@ def binary(name):
     return os.path.join(os.environ["WFL_BUILD_ROOT"], name)
 
 
+def wait_until(holds, what, seconds=60):
+    """Ask until it holds; the pause between two questions only leaves the processor to the others."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds} s: {what() if callable(what) else what}"
+        select.select([], [], [], 0.01)
+
+
 def source_root():
     return os.environ["WFL_SOURCE_ROOT"]
+
+
+def memory_bound(size):
+    """How much `size` bytes of growth may look like: sanitizers keep freed memory back for a while."""
+    sanitized = any(os.environ["WFL_BUILD_ROOT"].endswith(kind) for kind in ("-asan", "-tsan"))
+    return size * (10 if sanitized else 1)
 
 
 class Server:
@@ -97,6 +113,18 @@ class Server:
     def resident_bytes(self):
         with open(f"/proc/{self.process.pid}/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def anonymous_bytes(self):
+        """Resident memory that is no file's: what the server has taken, not what it reads."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))
+
+    def metrics(self):
+        """{name without wfldb_: value}"""
+        with Connection(self.ops) as connection:
+            text = connection.request("GET", "/metrics").body.decode()
+        rows = (line.split() for line in text.splitlines() if not line.startswith("#"))
+        return {name.removeprefix("wfldb_"): int(value) for name, value in rows}
 
     def __enter__(self):
         return self.start()
