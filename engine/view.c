@@ -36,9 +36,13 @@ void wfl_iter_seek(struct wfl_iter *it, wfl_slice key)
     it->ops->seek(it->at, key);
 }
 
+/* The engines' positions may stand at or behind the bound; an iterator does not. */
 void wfl_iter_seek_last(struct wfl_iter *it, wfl_slice key)
 {
+    if (it->to.len > 0 && (key.len == 0 || wfl_slice_cmp(key, it->to) > 0)) key = it->to;
     it->ops->seek_last(it->at, key);
+    while (it->to.len > 0 && it->ops->valid(it->at) && wfl_slice_cmp(wfl_iter_key(it), it->to) >= 0)
+        it->ops->step(it->at, true);
 }
 
 void wfl_iter_step(struct wfl_iter *it, bool back)

@@ -141,6 +141,7 @@ void request_work(struct request *r, uint64_t flow, uint64_t bytes,
 
 bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key)
 {
+    if (r->anonymous && op == WFL_OP_GET) return true; /* its bucket is public */
     if (!wfl_packet_grants(r->who.packet, op, bucket, key)) {
         wfl_fail(&r->err, WFL_FORBIDDEN, "the key packet does not grant %s here", wfl_op_name(op));
     } else if (wfl_auth_spend_nonce(r->server->auth, &r->who, &r->err) == WFL_OK) {
@@ -296,6 +297,27 @@ static bool authenticate(struct request *r)
            WFL_OK;
 }
 
+/* A read of an object without any credential, in a bucket whose owner has opened it to everybody.
+ * What else is wrong with such a request is told as it would be with one. */
+static bool is_public(struct request *r)
+{
+    const struct wfl_request *head = request_head(r);
+    struct wfl_bucket_info    info;
+    struct wfl_target         target;
+    wfl_error                 err;
+
+    r->anonymous =
+        r->err.code == WFL_CREDENTIAL_MISSING &&
+        wfl_request_header(head, WFL_S("authorization")) == NULL &&
+        (wfl_slice_eq(head->method, WFL_S("GET")) || wfl_slice_eq(head->method, WFL_S("HEAD"))) &&
+        wfl_target_parse(head, request_arena(r), &target, &err) == WFL_OK &&
+        target.kind == WFL_TARGET_OBJECT &&
+        wfl_store_bucket_info(r->server->store, target.bucket, request_arena(r), &info, &err) ==
+            WFL_OK &&
+        info.settings.public_read;
+    return r->anonymous;
+}
+
 static void route(struct request *r)
 {
     switch (r->target.kind) {
@@ -332,7 +354,7 @@ static void on_head(void *ctx, struct wfl_exchange *x)
         wfl_exchange_abort(x);
         return;
     }
-    if (!wfl_target_is_open(request_head(r)) && !authenticate(r)) {
+    if (!wfl_target_is_open(request_head(r)) && !authenticate(r) && !is_public(r)) {
         answer_problem(r, NULL, &r->err);
     } else if (wfl_target_parse(request_head(r), request_arena(r), &r->target, &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);

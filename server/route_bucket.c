@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The list of buckets, and a bucket's creation, document and deletion. */
+ * The list of buckets, and a bucket's creation, document, settings and deletion. */
 #include "server/server.h"
 
 #define SETTINGS_BYTES_MAX (64u << 10)
@@ -148,22 +148,62 @@ static void delete_bucket(struct request *r)
     request_await(r, wfl_store_bucket_delete(r->server->store, &r->op.bucket), resume_delete);
 }
 
+/* ---- PATCH */
+
+static void resume_patch(struct request *r)
+{
+    if (r->op.bucket.rc != WFL_OK)
+        answer_problem(r, NULL, &r->op.bucket.err);
+    else
+        answer_document(r, 200);
+}
+
+static void patch_with_body(struct request *r)
+{
+    r->op.bucket.patch = wfl_slice_of(r->body, r->body_len);
+    if (!request_digest_matches(r, r->op.bucket.patch, NULL)) {
+        wfl_fail(&r->err, WFL_CONTENT_MISMATCH, "the body does not have the hash declared");
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
+    request_await(r, wfl_store_bucket_patch(r->server->store, &r->op.bucket), resume_patch);
+}
+
+static void patch_bucket(struct request *r)
+{
+    r->op.bucket = (struct wfl_bucket_op){.name = r->target.bucket, .done = bucket_done, .arg = r};
+    if (!request_durability(r, &r->op.bucket.durability)) return;
+    if (request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0}))
+        request_read_body(r, SETTINGS_BYTES_MAX, patch_with_body);
+}
+
+static void get_bucket(struct request *r)
+{
+    if (request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) answer_document(r, 200);
+}
+
 void route_bucket(struct request *r)
 {
+    static const struct {
+        wfl_slice method;
+        void (*run)(struct request *r);
+    } methods[] = {
+        {WFL_LIT("GET"), get_bucket},
+        {WFL_LIT("PUT"), create_bucket},
+        {WFL_LIT("PATCH"), patch_bucket},
+        {WFL_LIT("DELETE"), delete_bucket},
+    };
     const struct wfl_request *head = request_head(r);
-    bool                      get = wfl_slice_eq(head->method, WFL_S("GET")),
-         put = wfl_slice_eq(head->method, WFL_S("PUT"));
+    size_t                    m = 0;
 
     if (head->query.len > 0) {
         route_uploads(r); /* the only query that a bucket has */
-    } else if (!get && !put && !wfl_slice_eq(head->method, WFL_S("DELETE"))) {
-        answer_not_allowed(r, "GET, PUT, DELETE");
-    } else if (get) {
-        if (request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0}))
-            answer_document(r, 200);
-    } else if (put) {
-        create_bucket(r);
-    } else {
-        delete_bucket(r);
+        return;
     }
+    while (m < WFL_COUNT(methods) && !wfl_slice_eq(head->method, methods[m].method))
+        m++;
+    if (m == WFL_COUNT(methods))
+        answer_not_allowed(r, WFL_BUCKET_METHODS);
+    else
+        methods[m].run(r);
 }

@@ -266,7 +266,7 @@ static void put_object(struct request *r)
 
 /* ---- GET and HEAD */
 
-static void release_get(struct request *r)
+void object_release_get(struct request *r)
 {
     wfl_get_fini(&r->op.get);
 }
@@ -374,7 +374,7 @@ static void answer_content(struct request *r, struct answer *a)
                      (struct wfl_body_part){.bytes = bytes}, range.count);
 }
 
-static void resume_get(struct request *r)
+void object_answer_get(struct request *r)
 {
     struct wfl_get *op = &r->op.get;
     struct answer   a = {0};
@@ -426,8 +426,8 @@ static void read_object(struct request *r, bool head_only)
         .done = get_done,
         .arg = r,
     };
-    r->release = release_get;
-    request_await(r, wfl_store_get(r->server->store, &r->op.get), resume_get);
+    r->release = object_release_get;
+    request_await(r, wfl_store_get(r->server->store, &r->op.get), object_answer_get);
 }
 
 static void get_object(struct request *r)
@@ -469,8 +469,12 @@ static void delete_object(struct request *r)
 {
     struct wfl_delete *op = &r->op.del;
 
-    *op = (struct wfl_delete){
-        .bucket = r->target.bucket, .key = r->target.key, .done = delete_done, .arg = r};
+    *op = (struct wfl_delete){.bucket = r->target.bucket,
+                              .key = r->target.key,
+                              .by = wfl_slice_of(r->who.client.text, WFL_THUMB_LEN),
+                              .jti = wfl_packet_last(r->who.packet)->jti,
+                              .done = delete_done,
+                              .arg = r};
     if (headers_read_conditions(request_head(r), request_arena(r), &op->match, &op->none_match,
                                 &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
@@ -496,7 +500,7 @@ void route_object(struct request *r)
     size_t                    m = 0;
 
     if (head->query.len > 0) {
-        route_upload(r); /* the only queries that an object has */
+        route_object_query(r);
         return;
     }
     while (m < WFL_COUNT(methods) && !wfl_slice_eq(head->method, methods[m].method))

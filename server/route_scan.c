@@ -16,6 +16,7 @@ enum {
     PARAM_REVERSE,
     PARAM_CURSOR,
     PARAM_INCLUDE,
+    PARAM_AT,
     PARAM_COUNT
 };
 
@@ -60,6 +61,7 @@ static wfl_code read_question(struct request *r, struct wfl_scan *op, wfl_error 
         [PARAM_REVERSE] = {.name = "reverse"},
         [PARAM_CURSOR] = {.name = "cursor"},
         [PARAM_INCLUDE] = {.name = "include"},
+        [PARAM_AT] = {.name = "at"},
     };
     uint64_t limit = LIMIT_DEFAULT;
     wfl_code rc = wfl_query_parse(request_head(r)->query, p, PARAM_COUNT, request_arena(r), err);
@@ -85,6 +87,9 @@ static wfl_code read_question(struct request *r, struct wfl_scan *op, wfl_error 
     }
     if (p[PARAM_CURSOR].given && p[PARAM_CURSOR].value.len == 0) {
         return wfl_fail(err, WFL_INVALID_QUERY, "cursor is empty; leave it out for the first page");
+    }
+    if (p[PARAM_AT].given && !wfl_moment_parse(p[PARAM_AT].value, &op->moment)) {
+        return wfl_fail(err, WFL_INVALID_QUERY, "at is a version or an RFC 3339 time");
     }
     op->prefix = p[PARAM_PREFIX].value;
     op->after = p[PARAM_AFTER].value;

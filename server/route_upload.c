@@ -384,35 +384,16 @@ static void route_of_upload(struct request *r, const struct wfl_param *part)
         answer_not_allowed(r, "GET, PUT, POST, DELETE");
 }
 
-/* Of a method that no query makes right it is said before the query is judged. */
-static bool is_known(const struct request *r)
+void route_upload(struct request *r, const struct wfl_param *p)
 {
-    return is_method(r, "GET") || is_method(r, "HEAD") || is_method(r, "PUT") ||
-           is_method(r, "DELETE");
-}
-
-void route_upload(struct request *r)
-{
-    enum { MULTIPART, UPLOAD, PART };
-    struct wfl_param params[] = {[MULTIPART] = {.name = "multipart"},
-                                 [UPLOAD] = {.name = "upload"},
-                                 [PART] = {.name = "part"}};
-    wfl_code         rc;
-
     r->op.upload = (struct upload_op){0};
     r->release = release;
-    rc = wfl_query_parse(request_head(r)->query, params, WFL_COUNT(params), request_arena(r),
-                         &r->err);
-    if (!is_known(r) && !params[MULTIPART].given && !params[UPLOAD].given)
-        answer_not_allowed(r, WFL_OBJECT_METHODS);
-    else if (rc != WFL_OK)
-        answer_problem(r, NULL, &r->err);
-    else if (params[MULTIPART].given)
-        route_start(r, &params[MULTIPART], !params[UPLOAD].given && !params[PART].given);
-    else if (!wfl_ulid_parse(params[UPLOAD].value, &r->op.upload.upload))
+    if (p[OBJECT_MULTIPART].given)
+        route_start(r, &p[OBJECT_MULTIPART], !p[OBJECT_UPLOAD].given && !p[OBJECT_PART].given);
+    else if (!wfl_ulid_parse(p[OBJECT_UPLOAD].value, &r->op.upload.upload))
         refuse_query(r, "upload must be the ULID that the start has given");
     else
-        route_of_upload(r, &params[PART]);
+        route_of_upload(r, &p[OBJECT_PART]);
 }
 
 /* ---- a bucket's uploads */
@@ -458,8 +439,9 @@ void route_uploads(struct request *r)
     struct wfl_param uploads = {.name = "uploads"};
 
     r->op.upload = (struct upload_op){0};
-    if (!is_method(r, "GET") && !is_method(r, "PUT") && !is_method(r, "DELETE")) {
-        answer_not_allowed(r, "GET, PUT, DELETE");
+    if (!is_method(r, "GET") && !is_method(r, "PUT") && !is_method(r, "PATCH") &&
+        !is_method(r, "DELETE")) {
+        answer_not_allowed(r, WFL_BUCKET_METHODS);
     } else if (wfl_query_parse(request_head(r)->query, &uploads, 1, request_arena(r), &r->err) !=
                WFL_OK) {
         answer_problem(r, NULL, &r->err);

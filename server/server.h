@@ -81,9 +81,12 @@ struct request {
     void (*resume)(struct request *r);  /* on the reactor, when the store has answered */
     void (*release)(struct request *r); /* what the route holds; at the very end; may be NULL */
 
-    struct outlook *outlook; /* before a large body is received; in the arena */
-    struct intake  *intake;  /* of a body that is not received whole; in the arena */
-    struct outlet  *outlet;  /* of a content that is not sent from memory; in the arena */
+    struct outlook *outlook;   /* before a large body is received; in the arena */
+    bool            anonymous; /* no credential: a read of a bucket that is public */
+    enum wfl_as_of  as_of;     /* of a read of the past, and ... */
+    wfl_ulid        when;      /* ... which, or which version is erased */
+    struct intake  *intake;    /* of a body that is not received whole; in the arena */
+    struct outlet  *outlet;    /* of a content that is not sent from memory; in the arena */
 
     uint8_t *body; /* whole, from the libc allocator */
     size_t   body_len, body_cap;
@@ -97,6 +100,12 @@ struct request {
         struct wfl_scan      scan;
         struct wfl_bucket_op bucket;
         struct upload_op     upload;
+        struct wfl_erase     erase;
+        struct {
+            struct wfl_version *list; /* in the arena */
+            uint32_t            count;
+            wfl_code            rc;
+        } versions;
     } op;
     struct wfl_engine_work work;
     wfl_buf                text;      /* of a listing, while it is made */
@@ -208,10 +217,23 @@ void route_buckets(struct request *r);
 void route_bucket(struct request *r);
 void route_object(struct request *r);
 #define WFL_OBJECT_METHODS "GET, HEAD, PUT, DELETE" /* of an object without a query */
+#define WFL_BUCKET_METHODS "GET, PUT, PATCH, DELETE"
 void route_scan(struct request *r);
 void route_server(struct request *r);
 void route_scrub(struct request *r);
-void route_upload(struct request *r);  /* an object's target whose query says multipart or upload */
+enum object_param { /* what an object's query may have */
+                    OBJECT_MULTIPART,
+                    OBJECT_UPLOAD,
+                    OBJECT_PART,
+                    OBJECT_VERSION,
+                    OBJECT_AT,
+                    OBJECT_VERSIONS,
+                    OBJECT_PARAMS
+};
+void route_object_query(struct request *r); /* an object's target with a query */
+void route_upload(struct request *r, const struct wfl_param *params);
+void object_answer_get(struct request *r); /* what r->op.get holds */
+void object_release_get(struct request *r);
 void route_uploads(struct request *r); /* a bucket's, with ?uploads */
 
 #endif

@@ -137,6 +137,20 @@ wfl_code wfl_query_parse(wfl_slice query, struct wfl_param *params, size_t count
     return WFL_OK;
 }
 
+bool wfl_moment_parse(wfl_slice text, wfl_ulid *out)
+{
+    wfl_time time;
+    uint64_t ms;
+
+    if (wfl_ulid_parse(text, out)) return !wfl_ulid_is_zero(out);
+    if (!wfl_time_parse(text, &time)) return false;
+    ms = (uint64_t)time.sec * 1000 + (uint64_t)time.nsec / 1000000;
+    memset(out->bytes, 0xFF, sizeof out->bytes);
+    for (int i = 0; i < 6; i++)
+        out->bytes[i] = (uint8_t)(ms >> (40 - 8 * i));
+    return true;
+}
+
 /* One entity-tag off the front of `in`. False: none there. */
 static bool take_etag(wfl_slice *in, wfl_slice *opaque, bool *weak)
 {

@@ -43,6 +43,10 @@ struct wfl_param { /* one that the target knows */
 WFL_MUST_USE wfl_code wfl_query_parse(wfl_slice query, struct wfl_param *params, size_t count,
                                       wfl_arena *arena, wfl_error *err);
 
+/* An instant that reads can go back to: a ULID, or an RFC 3339 time, which stands for all of its
+ * millisecond. */
+WFL_MUST_USE bool wfl_moment_parse(wfl_slice text, wfl_ulid *out);
+
 /* ---- conditions and ranges (RFC 9110 sections 13 and 14) */
 
 /* If-Match or If-None-Match. Entity-tags that are no version of ours can match nothing and are left

@@ -145,11 +145,12 @@ static wfl_code submit(struct wfl_store *s, struct wfl_bucket_op *op,
     op->rc = WFL_PENDING;
     op->version = (wfl_ulid){0};
     op->own.store = s;
-    op->own.commit = (struct wfl_commit){.durability = op->durability,
-                                         .bytes = UINT64_C(2) * WFL_RECORD_SMALL_MAX + op->patch.len,
-                                         .apply = apply,
-                                         .done = bucket_done,
-                                         .arg = op};
+    op->own.commit =
+        (struct wfl_commit){.durability = op->durability,
+                            .bytes = UINT64_C(2) * WFL_RECORD_SMALL_MAX + op->patch.len,
+                            .apply = apply,
+                            .done = bucket_done,
+                            .arg = op};
     wfl_code rc = wfl_engine_commit(s->engine, &op->own.commit);
     if (rc == WFL_PENDING) return rc; /* it may be done and gone */
     op->err = op->own.commit.err;

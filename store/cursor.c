@@ -45,6 +45,7 @@ void wfl_cursor_question(const struct wfl_scan *op, uint32_t bucket_id, uint8_t 
     add_part(&h, op->end);
     add_part(&h, op->delimiter);
     add_part(&h, wfl_slice_of(&reverse, 1));
+    add_part(&h, wfl_slice_of(op->moment.bytes, sizeof op->moment.bytes));
     wfl_hash hash = wfl_hasher_result(&h);
     memcpy(out, hash.bytes, 16);
 }

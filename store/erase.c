@@ -87,7 +87,7 @@ static wfl_code take_place(struct erase *e, struct wfl_txn *t, struct bucket *b,
     if (rc == WFL_OK)
         rc = wfl_tags_replace(t, e->id, e->op->key, &before, put ? &record.tags : &none, err);
     if (rc == WFL_OK) {
-        b->group.objects += (put ? 1u : 0u) - (current->stored ? 1u : 0u);
+        b->group.objects += (uint64_t)put - (uint64_t)current->stored;
         b->group.bytes += (put ? record.size : 0) - (current->stored ? current->size : 0);
     }
     wfl_pin_release(&pin);

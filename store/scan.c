@@ -180,6 +180,50 @@ static void get_done(struct wfl_engine_get *get)
     op->done(op);
 }
 
+/* ---- the past, and later pages of a bucket that keeps it */
+
+/* What settings no longer keep is not shown though it may not have been removed yet. */
+static bool is_kept(const struct scan *s, const struct bucket_view *b)
+{
+    const struct wfl_bucket_settings *set = &b->settings;
+
+    return wfl_ulid_cmp(&s->here.at, &b->floor) >= 0 &&
+           (set->retain_seconds < 0 ||
+            wfl_ulid_ms(&s->here.at) + 1000 * (uint64_t)set->retain_seconds > s->now_ms);
+}
+
+/* Is the page of a moment other than now? Pages behind the first are of the first one's moment
+ * where the bucket has kept enough for that. */
+static bool is_past(const struct scan *s, const struct bucket_view *b)
+{
+    if (wfl_ulid_cmp(&s->here.at, &b->version) >= 0) return false; /* nothing has changed since */
+    return !wfl_ulid_is_zero(&s->op->moment) || (s->op->cursor.len > 0 && is_kept(s, b));
+}
+
+static void past_in_pool(struct wfl_engine_work *work)
+{
+    struct scan     *s = work->arg;
+    struct wfl_scan *op = s->op;
+
+    (void)finish(op, scan_at_moment(s, &s->moment));
+    op->done(op);
+}
+
+static wfl_code start_past(struct scan *s, const struct bucket_view *b)
+{
+    wfl_code rc;
+
+    if (!is_kept(s, b))
+        return wfl_fail(&s->op->err, WFL_CURSOR_EXPIRED,
+                        "what the bucket held at that moment is no longer kept");
+    s->moment = s->here.at;
+    s->work = (struct wfl_engine_work){
+        .flow = s->id, .bytes = (uint64_t)s->op->limit * 256, .run = past_in_pool, .arg = s};
+    rc = wfl_engine_work(s->store->engine, &s->work);
+    if (rc != WFL_PENDING) wfl_fail(&s->op->err, rc, "the worker pool is full");
+    return rc;
+}
+
 wfl_code wfl_store_scan(struct wfl_store *store, struct wfl_scan *op)
 {
     struct scan       *s;
@@ -208,8 +252,9 @@ wfl_code wfl_store_scan(struct wfl_store *store, struct wfl_scan *op)
         .space = WFL_SPACE_OBJECTS, .flow = b.id, .done = range_done, .arg = s};
     s->get = (struct wfl_engine_get){.flow = b.id, .done = get_done, .arg = s};
 
-    rc = scan_prepare(s, b.version);
-    if (rc == WFL_OK && scan_set_bounds(s)) rc = run(s, start_range(s));
+    rc = scan_prepare(s, wfl_ulid_is_zero(&op->moment) ? b.version : op->moment);
+    if (rc != WFL_OK || !scan_set_bounds(s)) return finish(op, rc);
+    rc = is_past(s, &b) ? start_past(s, &b) : run(s, start_range(s));
     if (rc == WFL_PENDING) return rc; /* it may be done and gone */
     return finish(op, rc);
 }

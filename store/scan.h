@@ -38,6 +38,8 @@ struct scan {
     struct scan_key            to;                           /* exclusive; empty: the space's end */
     struct wfl_engine_range    range;
     struct wfl_engine_get      get;
+    struct wfl_engine_work     work;   /* of a listing of the past */
+    wfl_ulid                   moment; /* ... and of which */
     uint8_t                    value_key[WFL_VALUE_KEY_LEN];
     enum scan_step             step;
     struct scan_slot          *slots;
@@ -63,6 +65,9 @@ void scan_count_value(struct scan *s, size_t len);
 /* Take out what is gone or cut off, and say where to go on. `*again`: the page came out empty and
  * the next one is to be read in its place. */
 WFL_MUST_USE wfl_code scan_finish_page(struct scan *s, bool *again);
+WFL_MUST_USE wfl_code scan_write_cursor(struct scan *s);
+/* A page as of a moment (scan_at.c). Blocks. */
+WFL_MUST_USE wfl_code scan_at_moment(struct scan *s, const wfl_ulid *moment);
 /* Release what the page pinned. */
 void scan_drop_page(struct scan *s);
 

@@ -199,7 +199,7 @@ static uint32_t cut_off(struct scan *s)
     return last;
 }
 
-static wfl_code write_cursor(struct scan *s)
+wfl_code scan_write_cursor(struct scan *s)
 {
     char  *text = wfl_arena_get(&s->arena, WFL_CURSOR_TEXT_MAX);
     size_t len;
@@ -234,7 +234,7 @@ wfl_code scan_finish_page(struct scan *s, bool *again)
         *again = true;
         return WFL_OK;
     }
-    return write_cursor(s);
+    return scan_write_cursor(s);
 }
 
 void scan_drop_page(struct scan *s)

@@ -425,6 +425,7 @@ struct wfl_scan {
                         * after > k > end, where `after` is the place to go on below and `end` the
                         * one to stop above. Ascending: after < k < end */
     bool      with_meta, with_tags, with_value;
+    wfl_ulid  moment; /* as it was then; zero: now. CURSOR_EXPIRED: before what is kept */
     wfl_slice cursor; /* text from an earlier page of the same question; empty: the first page */
     void (*done)(struct wfl_scan *op);
     void *arg;
