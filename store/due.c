@@ -10,10 +10,9 @@
  * Commits are small (ROWS_A_COMMIT), and one at a time. */
 #include "store/history.h"
 
-#define ROWS_A_TURN     256
-#define ROWS_A_COMMIT   256
-#define CHANGES_DEFAULT (7 * 24 * 3600)
-#define CHANGES_PAUSE   60000 /* ms between two looks at one bucket's changes */
+#define ROWS_A_TURN   256
+#define ROWS_A_COMMIT 256
+#define CHANGES_PAUSE 60000 /* ms between two looks at one bucket's changes */
 
 struct due {
     struct wfl_store *store;
@@ -321,12 +320,6 @@ static wfl_code run_bucket(struct sweep *w, wfl_error *err)
 
 /* ---- changes that are out of time */
 
-static uint64_t changes_kept_ms(const struct wfl_bucket_settings *set)
-{
-    return 1000 * (uint64_t)(set->change_retain_seconds < 0 ? CHANGES_DEFAULT
-                                                            : set->change_retain_seconds);
-}
-
 static wfl_code changes_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
 {
     struct sweep  *w = c->arg;
@@ -350,7 +343,7 @@ static wfl_code changes_end_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_e
     wfl_code       rc = wfl_txn_delete(t, WFL_SPACE_DUE, w->due->row, err);
 
     if (rc != WFL_OK || b == NULL) return rc;
-    uint64_t kept = changes_kept_ms(&b->settings);
+    uint64_t kept = wfl_changes_kept_ms(&b->settings);
     uint64_t pause = kept < CHANGES_PAUSE ? (kept < 1000 ? 1000 : kept) : CHANGES_PAUSE;
     return wfl_write_due(w->due->store, t, w->now_ms + pause, WFL_DUE_CHANGES, w->due->id,
                          (wfl_slice){0}, err);
@@ -364,7 +357,7 @@ static wfl_code run_changes(struct sweep *w, wfl_error *err)
 
     w->space = WFL_SPACE_CHANGES;
     while (rc == WFL_OK) {
-        uint64_t kept = changes_kept_ms(&w->b.settings);
+        uint64_t kept = wfl_changes_kept_ms(&w->b.settings);
 
         rc = fill_sweep(w, &from, err);
         if (rc != WFL_OK) return rc;

@@ -150,6 +150,10 @@ struct wfl_store {
     struct bucket         *touched; /* by this group */
     bool                   trashed; /* this group left something for the collector */
 
+    wfl_mutex          watch_lock;
+    struct wfl_watch **watches; /* by bucket id, hashed */
+    uint32_t           watch_count;
+
     struct lease_table  *leases;
     struct active_table *actives;
     struct collector    *collector; /* NULL: its turns are the caller's */
@@ -241,6 +245,16 @@ void wfl_get_begin(struct wfl_store *s, struct wfl_get *op);
 /* Blocks. What own.header holds, which must be `version`, as the answer; own.id is set. NOT_FOUND:
  * it is another one, or its content has moved on. */
 WFL_MUST_USE wfl_code wfl_get_show(struct wfl_get *op, const wfl_ulid *version);
+
+/* ---- watches (watches.c) */
+
+WFL_MUST_USE wfl_code wfl_watches_init(struct wfl_store *s, wfl_error *err);
+void                  wfl_watches_fini(struct wfl_store *s);
+/* Committer: the touched buckets have changed, and readers see it. */
+void wfl_watches_wake(struct wfl_store *s);
+
+/* How long changes are kept by these settings, in ms (changes.c). */
+uint64_t wfl_changes_kept_ms(const struct wfl_bucket_settings *set);
 
 /* ---- cursors (cursor.c) */
 

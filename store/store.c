@@ -76,6 +76,7 @@ static void settled(void *ctx, wfl_code rc)
         gone |= !b->visible && !b->stands; /* created and deleted by the same group */
     }
     wfl_mutex_unlock(&s->counters_lock);
+    if (rc == WFL_OK) wfl_watches_wake(s);
 
     if (changed) pthread_rwlock_wrlock(&s->table_lock);
     for (struct bucket *b = s->touched, *next; b != NULL; b = next) {
@@ -113,6 +114,7 @@ static wfl_code init_locks(struct wfl_store *s, wfl_error *err)
     }
     if (failed != 0) return wfl_fail(err, WFL_NOMEM, "no lock for the table of buckets");
     wfl_mutex_init(&s->counters_lock, WFL_RANK_STORE);
+    wfl_mutex_init(&s->watch_lock, WFL_RANK_STORE);
     return WFL_OK;
 }
 
@@ -135,7 +137,8 @@ wfl_code wfl_store_open(const struct wfl_store_config *config, struct wfl_store 
         wfl_alloc_free(s->alloc, s);
         return rc;
     }
-    rc = wfl_leases_init(s, err);
+    rc = wfl_watches_init(s, err);
+    if (rc == WFL_OK) rc = wfl_leases_init(s, err);
     if (rc == WFL_OK) rc = wfl_actives_init(s, err);
     if (rc == WFL_OK) rc = wfl_store_load(s, err);
     if (rc != WFL_OK) {
@@ -162,6 +165,8 @@ void wfl_store_close(struct wfl_store *s)
     wfl_buckets_fini(s);
     wfl_leases_fini(s);
     wfl_actives_fini(s);
+    wfl_watches_fini(s);
+    wfl_mutex_fini(&s->watch_lock);
     wfl_mutex_fini(&s->counters_lock);
     pthread_rwlock_destroy(&s->table_lock);
     wfl_alloc_free(s->alloc, s);

@@ -362,6 +362,80 @@ WFL_MUST_USE wfl_code wfl_upload_list(struct wfl_store *s, wfl_slice bucket, wfl
                                       struct wfl_upload_info **out, uint32_t *count,
                                       wfl_error *err);
 
+/* ---- the change stream (protocol, Changes) */
+
+#define WFL_CHANGES_LIMIT_MAX  1000
+#define WFL_CHANGES_WALKED_MAX 10000 /* rows that one page looks at */
+
+enum wfl_change_kind { WFL_CHANGED_PUT, WFL_CHANGED_DELETE, WFL_CHANGED_ERASE };
+
+struct wfl_change { /* slices live until the page's fini */
+    wfl_ulid                     version;
+    enum wfl_change_kind         kind;
+    wfl_slice                    key;
+    uint64_t                     size;   /* of a put */
+    wfl_hash                     blake3; /* of a put */
+    wfl_slice                    by;     /* empty: nobody, it expired */
+    wfl_ulid                     jti;    /* zero: none */
+    wfl_ulid                     erased; /* of an erase: the version that went */
+    const struct wfl_name_value *tags;   /* of a put; by name */
+    uint32_t                     tag_count;
+};
+
+enum wfl_changes_from {
+    WFL_CHANGES_OLDEST, /* that is kept */
+    WFL_CHANGES_AFTER,  /* the position `after` */
+    WFL_CHANGES_END,    /* nothing of what is there */
+};
+
+struct wfl_changes { /* a page */
+    wfl_slice             bucket;
+    uint32_t              bucket_id; /* zero: whichever bucket has the name; set on OK */
+    wfl_slice             prefix;    /* of keys; empty: all */
+    enum wfl_changes_from from;
+    wfl_ulid              after;
+    uint32_t              limit;     /* 1..WFL_CHANGES_LIMIT_MAX */
+    size_t                bytes_max; /* the page ends with the record that passes it */
+    /* on OK */
+    struct wfl_change *changes; /* in the order of commits */
+    uint32_t           count;
+    wfl_ulid           next;  /* the position to go on from: behind all that was looked at */
+    bool               ended; /* there was no more */
+    struct {
+        wfl_arena arena;
+    } own;
+};
+/* Blocks. One consistent look at the bucket; a page may hold less than `limit` and not be the last.
+ * CURSOR_EXPIRED: a change behind `after` is no longer kept. BUCKET_NOT_FOUND, also where the name
+ * is another bucket's by now; CORRUPT_OBJECT, IO, NOMEM. wfl_changes_fini in any case. */
+WFL_MUST_USE wfl_code wfl_store_changes(struct wfl_store *s, struct wfl_changes *page,
+                                        wfl_error *err);
+void                  wfl_changes_fini(struct wfl_changes *page);
+
+/* Told when a bucket has new commits, or goes. Register, then read: what is not in the page read
+ * after that calls `wake`. It is called once, and again only after wfl_watch_again. */
+struct wfl_watch {
+    uint32_t bucket_id;
+    /* Committer thread, with a lock of the store held: must not block, nor call the store. The
+     * changes can be read by then. */
+    void (*wake)(struct wfl_watch *watch);
+    void *arg;
+    struct {
+        struct wfl_watch *next, *prev;
+        bool              woken;
+    } own;
+};
+/* Any thread, from memory. BUCKET_NOT_FOUND. */
+WFL_MUST_USE wfl_code wfl_store_bucket_id(struct wfl_store *s, wfl_slice bucket, uint32_t *id,
+                                          wfl_error *err);
+/* Any thread. Stays in place until it is unwatched. */
+void wfl_store_watch(struct wfl_store *s, struct wfl_watch *watch);
+/* Before what has come is read. */
+void wfl_watch_again(struct wfl_store *s, struct wfl_watch *watch);
+/* No call is under way when it returns, and none comes. True: `wake` has been called since the
+ * beginning or the last wfl_watch_again. */
+bool wfl_store_unwatch(struct wfl_store *s, struct wfl_watch *watch);
+
 /* ---- taking back */
 
 /* One turn of the collector: uploads that are out of time, manifests without an owner, chunks that
