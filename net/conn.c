@@ -450,7 +450,7 @@ void conn_pump(struct conn *c)
         conn_close(c);
         return;
     }
-    if (c->exchange_count == 0) drop_empty_buffer(c);
+    drop_empty_buffer(c); /* who waits, or is idle, holds none */
     update_poll(c);
 }
 
@@ -515,6 +515,17 @@ static void describe_peer(int fd, char out[64])
     snprintf(out, 64, "%s:%u", host, port);
 }
 
+/* A peer that vanished without a word is noticed also where nothing is written to it for long. */
+static void set_keepalive(int fd)
+{
+    int one = 1, idle_s = 60, every_s = 15, probes = 4;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
 void conn_accept(struct reactor *r, int fd)
 {
     struct conn *c = wfl_alloc_zero(r->net->config.alloc, 1, sizeof *c);
@@ -527,6 +538,7 @@ void conn_accept(struct reactor *r, int fd)
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    set_keepalive(fd);
     c->reactor = r;
     c->fd = fd;
     c->poll.data = c;

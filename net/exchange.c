@@ -294,6 +294,8 @@ size_t wfl_exchange_send(struct wfl_exchange *x, struct wfl_body_part part, bool
         wfl_exchange_abort(x);
         return 0;
     }
+    /* A time-out looks at how long parts wait, not at how long there was none. */
+    if (exchange_front_part(x) == NULL) x->body_progress_ns = x->reactor->now_ns;
     add_part(x, node, &part, true);
     x->more = !last;
     if (x->conn->protocol == PROTO_HTTP2) {
@@ -316,6 +318,28 @@ void wfl_exchange_abort(struct wfl_exchange *x)
         x->conn->state = CONN_CLOSED;
         exchange_mark_ready(x);
     }
+}
+
+/* ---- timers */
+
+void wfl_exchange_set_timer(struct wfl_exchange *x, int64_t at_ns)
+{
+    x->timer_ns = at_ns;
+}
+
+void exchange_check_timer(struct wfl_exchange *x, bool stopping)
+{
+    const struct wfl_handler *h = &x->reactor->net->config.handler;
+
+    if (x->timer_ns == 0 || x->ended || (!stopping && x->reactor->now_ns < x->timer_ns)) return;
+    x->timer_ns = 0;
+    h->on_timer(h->ctx, x);
+}
+
+void wfl_exchange_end_with_peer(struct wfl_exchange *x)
+{
+    x->ends_with_peer = true;
+    exchange_mark_ready(x); /* it may have gone already */
 }
 
 /* ---- references and posts: any thread */
@@ -341,10 +365,24 @@ void wfl_exchange_unref(struct wfl_exchange *x)
     wfl_alloc_free(alloc_of(r), x);
 }
 
+struct reactor *wfl_exchange_reactor(const struct wfl_exchange *x)
+{
+    return x->reactor;
+}
+
+uint32_t wfl_reactor_index(const struct reactor *r)
+{
+    return r->index;
+}
+
 void wfl_exchange_post(struct wfl_exchange *x, struct wfl_post *post)
 {
-    struct reactor *r = x->reactor;
-    bool            first;
+    wfl_reactor_post(x->reactor, post);
+}
+
+void wfl_reactor_post(struct reactor *r, struct wfl_post *post)
+{
+    bool first;
 
     post->next = NULL;
     wfl_mutex_lock(&r->lock);

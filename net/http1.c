@@ -391,6 +391,8 @@ void http1_pump(struct conn *c)
             if (!deliver(c, x)) return;
         } else if (x->answer_done && x->unwritten == 0) {
             finish_exchange(c, x);
+        } else if (x->ends_with_peer && c->peer_done) {
+            c->state = CONN_CLOSED;
         } else {
             return; /* the handler is at work, or the socket */
         }
@@ -415,5 +417,7 @@ void http1_check_time(struct conn *c)
         refuse(c, NULL, &err);
     } else if (x == NULL && !c->h1.head_begun && now - c->since_ns > ms(limits->idle_timeout_ms)) {
         c->state = CONN_CLOSED;
+    } else if (x != NULL) {
+        exchange_check_timer(x, false);
     }
 }

@@ -478,12 +478,14 @@ static size_t outbound_max(const struct conn *c)
     return OUTBOUND_SPARE + 4 * (size_t)c->reactor->net->config.limits.streams_max;
 }
 
-/* The peer sends no more: what it asked for whole is answered, the rest can never be. */
+/* The peer sends no more: what it asked for whole is answered, unless nobody waits for that; the
+ * rest can never be. */
 static void end_unfinished(struct conn *c)
 {
     for (struct wfl_exchange *x = c->exchanges; x != NULL; x = x->next) {
-        if (x->body_done || x->stream_closed) continue;
+        if ((x->body_done && !x->ends_with_peer) || x->stream_closed) continue;
         http2_abort(x);
+        x->ends_with_peer = false;
         x->body_done = true; /* once */
         x->reading = false;
     }
@@ -620,8 +622,10 @@ void http2_check_time(struct conn *c)
             wfl_fail(&err, WFL_REQUEST_TIMEOUT, "no byte of the body for %u ms",
                      limits->body_stall_timeout_ms);
             exchange_tell_broken(x, &err);
-        } else if (x->responded && !x->answer_done && x->parts != NULL && stalled) {
+        } else if (x->responded && !x->answer_done && stalled && exchange_front_part(x) != NULL) {
             http2_abort(x); /* its window stays closed: it does not read what it asked for */
+        } else {
+            exchange_check_timer(x, false);
         }
     }
 }

@@ -153,7 +153,7 @@ static uint32_t core_count(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
 
-    return n < 1 ? 1 : n > 256 ? 256 : (uint32_t)n;
+    return n < 1 ? 1 : n > WFL_REACTORS_MAX ? WFL_REACTORS_MAX : (uint32_t)n;
 }
 
 /* http-parser has a limit of its own, 80 KiB, for the whole process. Ours is the setting. */

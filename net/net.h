@@ -110,6 +110,15 @@ void wfl_exchange_ref(struct wfl_exchange *x);
 void wfl_exchange_unref(struct wfl_exchange *x);
 bool wfl_exchange_is_open(const struct wfl_exchange *x); /* reactor thread: on_end not yet called */
 
+/* Reactor thread. on_timer is called once at that time of the monotonic clock (within 200 ms of
+ * it), or when the reactor begins to stop, whatever comes first; 0: not at all. A new time replaces
+ * the one before. */
+void wfl_exchange_set_timer(struct wfl_exchange *x, int64_t at_ns);
+/* Reactor thread. From now on the exchange ends when the peer sends no more: for answers that may
+ * be long in coming, for which only somebody who is still there waits. (HTTP allows a client to end
+ * its side before it has its answer; otherwise it gets it.) */
+void wfl_exchange_end_with_peer(struct wfl_exchange *x);
+
 /* Work for the exchange's reactor, storage the caller's (usually inside its arena). Any thread that
  * holds a reference. Runs once, in order of posting, also after on_end (check is_open). */
 struct wfl_post {
@@ -118,6 +127,14 @@ struct wfl_post {
     struct wfl_post *next; /* net's */
 };
 void wfl_exchange_post(struct wfl_exchange *x, struct wfl_post *post);
+
+/* One thread with its connections, for what exchanges on it share. Lives until wfl_net_free. */
+struct reactor;
+struct reactor *wfl_exchange_reactor(const struct wfl_exchange *x);
+#define WFL_REACTORS_MAX 256
+uint32_t wfl_reactor_index(const struct reactor *r); /* from 0, below WFL_REACTORS_MAX */
+/* Any thread. Runs once, in order of posting; after the reactor's end in wfl_net_free. */
+void wfl_reactor_post(struct reactor *r, struct wfl_post *post);
 
 /* ---- handler: called on the exchange's reactor, never blocks */
 
@@ -130,6 +147,7 @@ struct wfl_handler {
      * on_head may not have been called: the request may lack any part. */
     void (*on_broken)(void *ctx, struct wfl_exchange *x, const wfl_error *err);
     void (*on_drain)(void *ctx, struct wfl_exchange *x);        /* NULL: never asked for */
+    void (*on_timer)(void *ctx, struct wfl_exchange *x);        /* NULL: none is ever set */
     void (*on_end)(void *ctx, struct wfl_exchange *x, bool ok); /* ok: all of the answer written */
     void *ctx;
 };
@@ -151,7 +169,7 @@ struct wfl_net_limits {             /* 0 takes the default of docs/protocol.md, 
 struct wfl_net_config {
     const char *const       *listen; /* "127.0.0.1:7410", "[::1]:0" */
     uint32_t                 listen_count;
-    uint32_t                 reactors; /* 0: one a core */
+    uint32_t                 reactors; /* 0: one a core; at most WFL_REACTORS_MAX */
     struct wfl_net_limits    limits;
     size_t                   arena_bytes_max; /* 0: 2 MiB */
     struct wfl_handler       handler;

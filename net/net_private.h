@@ -71,6 +71,9 @@ struct wfl_exchange {
     struct part_node *parts, *parts_tail;
     bool              stream_closed, stream_ok; /* HTTP/2: nothing more goes either way */
     bool              ended;
+
+    int64_t timer_ns;       /* 0: not set */
+    bool    ends_with_peer; /* nobody waits once the peer sends no more */
 };
 
 /* ---- output queue */
@@ -265,6 +268,8 @@ void exchange_end(struct wfl_exchange *x, bool ok);          /* leaves the conne
 void exchange_written(struct wfl_exchange *x, size_t bytes); /* a segment is out */
 void exchange_mark_ready(struct wfl_exchange *x);
 void exchange_tell_broken(struct wfl_exchange *x, const wfl_error *err);
+void exchange_check_timer(struct wfl_exchange *x,
+                          bool                 stopping); /* calls on_timer where it is time */
 struct part_node *
 exchange_front_part(struct wfl_exchange *x); /* with bytes left to send; NULL: none */
 

@@ -110,6 +110,10 @@ static void begin_stop(struct reactor *r)
     for (struct conn *c = r->conns, *next; c != NULL; c = next) {
         next = c->next;
         if (c->protocol == PROTO_HTTP2) http2_shutdown(c);
+        for (struct wfl_exchange *x = c->exchanges, *next_x; x != NULL; x = next_x) {
+            next_x = x->next;
+            exchange_check_timer(x, true);
+        }
         conn_pump(c);
     }
 }
