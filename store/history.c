@@ -137,12 +137,13 @@ static wfl_code no_version(struct wfl_get *op, const struct wfl_ulid *version)
                     text);
 }
 
-static wfl_code find_version(struct line *l, struct wfl_get *op, const wfl_ulid *version,
-                             struct line_entry *out)
+/* NOT_FOUND: it cannot be read. */
+static wfl_code seek_version(struct line *l, const wfl_ulid *version, struct line_entry *out,
+                             wfl_error *err)
 {
     wfl_code rc;
 
-    while ((rc = line_next(l, out, &op->err)) == WFL_OK) {
+    while ((rc = line_next(l, out, err)) == WFL_OK) {
         int order = wfl_ulid_cmp(&out->version, version);
 
         if (order < 0) break;
@@ -150,7 +151,29 @@ static wfl_code find_version(struct line *l, struct wfl_get *op, const wfl_ulid 
         if (!out->visible || out->record.storage == WFL_RECORD_TOMBSTONE) break;
         return WFL_OK;
     }
-    return rc == WFL_OK || rc == WFL_NOT_FOUND ? no_version(op, version) : rc;
+    return rc == WFL_OK ? WFL_NOT_FOUND : rc;
+}
+
+static wfl_code find_version(struct line *l, struct wfl_get *op, const wfl_ulid *version,
+                             struct line_entry *out)
+{
+    wfl_code rc = seek_version(l, version, out, &op->err);
+
+    return rc == WFL_NOT_FOUND ? no_version(op, version) : rc;
+}
+
+wfl_code wfl_history_shows(struct wfl_store *s, const struct bucket_view *b, wfl_slice key,
+                           const wfl_ulid *version, bool *shows, wfl_error *err)
+{
+    struct line_entry entry = {0};
+    struct line       line;
+    wfl_code          rc = line_open(&line, s, b, key, err);
+
+    if (rc != WFL_OK) return rc;
+    rc = seek_version(&line, version, &entry, err);
+    line_close(&line);
+    *shows = rc == WFL_OK;
+    return rc == WFL_NOT_FOUND ? WFL_OK : rc;
 }
 
 static wfl_code find_moment(struct line *l, struct wfl_get *op, const wfl_ulid *moment,

@@ -34,6 +34,10 @@ WFL_MUST_USE wfl_code line_open(struct line *l, struct wfl_store *s, const struc
 void                  line_close(struct line *l); /* accepts zero */
 /* The next one, visible or not. NOT_FOUND: there are no more. */
 WFL_MUST_USE wfl_code line_next(struct line *l, struct line_entry *out, wfl_error *err);
+/* Can that version be read, not being a tombstone? */
+WFL_MUST_USE wfl_code wfl_history_shows(struct wfl_store *s, const struct bucket_view *b,
+                                        wfl_slice key, const wfl_ulid *version, bool *shows,
+                                        wfl_error *err);
 /* Committer: a version that is not current goes, content and all. Another may have been quicker. */
 WFL_MUST_USE wfl_code wfl_history_remove(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
                                          wfl_slice key, const wfl_ulid *version, wfl_error *err);

@@ -270,6 +270,61 @@ struct wfl_erase {
 /* VERSION_NOT_FOUND, BUCKET_NOT_FOUND, OVERLOADED, what commits may say. */
 WFL_MUST_USE wfl_code wfl_store_erase(struct wfl_store *s, struct wfl_erase *op, wfl_error *err);
 
+/* ---- batches (protocol, Batches) */
+
+#define WFL_BATCH_OPS_MAX 1000
+#define WFL_PAIRS_MAX     100 /* metadata and tags of an object together: an answer has room for them \
+                               */
+
+enum wfl_batch_kind { WFL_BATCH_PUT, WFL_BATCH_DELETE, WFL_BATCH_COPY, WFL_BATCH_CHECK };
+
+struct wfl_batch_op { /* slices live until wfl_store_batch has returned */
+    enum wfl_batch_kind  kind;
+    wfl_slice            bucket, key; /* valid */
+    struct wfl_condition condition;   /* on `key` */
+
+    wfl_slice content; /* put: of any size */
+    wfl_slice content_type;
+
+    wfl_slice from; /* copy: a key of the same bucket */
+    bool      has_from_version;
+    wfl_ulid  from_version;
+    bool      has_meta, has_tags; /* copy: given here, in place of the source's */
+
+    const struct wfl_name_value *meta; /* put, copy: sorted by name, no name twice */
+    uint32_t                     meta_count;
+    const struct wfl_name_value *tags;
+    uint32_t                     tag_count;
+
+    wfl_ulid version; /* OK: the new one, of a delete the tombstone's; check: zero */
+};
+
+struct wfl_batch {
+    struct wfl_batch_op *ops;
+    uint32_t             count; /* 1 to WFL_BATCH_OPS_MAX */
+    wfl_slice            by;
+    wfl_ulid             jti;
+    uint64_t             object_bytes_max; /* what an object may hold, copies too; 0: no limit */
+    enum wfl_durability  durability;
+    uint32_t
+            *failed; /* not OK: indices of the ops that are at fault, ascending, where any one is */
+    uint32_t failed_count;
+    struct {
+        struct wfl_store *store;
+    } own;
+};
+/* Blocks. All of it in one commit, or nothing. All is judged against the state before the batch, a
+ * copy's source included: PRECONDITION_FAILED (`failed` has every op whose condition does not
+ * hold), then, of the first op at fault, KEY_NOT_FOUND (delete, copy's source), VERSION_NOT_FOUND
+ * (copy), OBJECT_TOO_LARGE, INVALID_BATCH (more than WFL_PAIRS_MAX after a copy). QUOTA_EXCEEDED
+ * is judged of the whole. BUCKET_NOT_FOUND, INVALID_BATCH (a key is written twice), what commits
+ * may say. A copy moves no content above WFL_VALUE_BYTES_MAX. wfl_batch_fini in any case. */
+WFL_MUST_USE wfl_code wfl_store_batch(struct wfl_store *s, struct wfl_batch *batch, wfl_error *err);
+void                  wfl_batch_fini(struct wfl_batch *batch); /* accepts zero */
+/* An op that writes a key that another one writes too; `count`: there is none. `order` has room for
+ * `count`, and is used up. */
+uint32_t wfl_batch_find_repeat(const struct wfl_batch_op *ops, uint32_t count, uint32_t *order);
+
 /* ---- large content on its way out */
 
 struct wfl_piece { /* bytes of one chunk, verified */
