@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#define PROBLEM_BYTES_MAX 2048
+#define PROBLEM_BYTES_MAX 8192 /* 1000 indices of ops included */
 
 void answer_header(struct answer *a, wfl_slice name, wfl_slice value)
 {
@@ -84,7 +84,18 @@ void answer_json(struct request *r, struct answer *a, int status, wfl_buf *text)
     memset(text, 0, sizeof *text);
 }
 
-static void write_problem(struct request *r, const wfl_error *err, wfl_buf *out)
+static void write_failed(const struct answer *a, wfl_json *json)
+{
+    if (a->failed_count == 0) return;
+    wfl_json_key(json, "failed");
+    wfl_json_array(json);
+    for (uint32_t i = 0; i < a->failed_count; i++)
+        wfl_json_u64(json, a->failed[i]);
+    wfl_json_end(json);
+}
+
+static void write_problem(struct request *r, const struct answer *a, const wfl_error *err,
+                          wfl_buf *out)
 {
     char     id[WFL_ULID_TEXT_LEN + 1];
     char     type[64] = "urn:wfldb:error:";
@@ -106,6 +117,7 @@ static void write_problem(struct request *r, const wfl_error *err, wfl_buf *out)
     wfl_json_key(&json, "detail");
     wfl_json_cstr(&json, status >= 500 || err->message[0] == '\0' ? wfl_code_title(err->code)
                                                                   : err->message);
+    write_failed(a, &json);
     wfl_json_key(&json, "request_id");
     wfl_json_cstr(&json, id);
     wfl_json_end(&json);
@@ -123,7 +135,7 @@ void answer_problem(struct request *r, struct answer *a, const wfl_error *err)
     if (err != &r->err) r->err = *err;
     r->code = err->code;
     wfl_buf_init(&text, &wfl_alloc_libc, PROBLEM_BYTES_MAX);
-    write_problem(r, err, &text);
+    write_problem(r, a, err, &text);
     if (wfl_buf_ok(&text)) {
         part = (struct wfl_body_part){
             .bytes = wfl_buf_slice(&text), .release = free_buffer, .arg = text.data};

@@ -21,7 +21,7 @@ static wfl_slice behind(wfl_slice name, size_t prefix)
     return wfl_slice_of(name.data + prefix, name.len - prefix);
 }
 
-static wfl_code check_pair(wfl_slice name, wfl_slice value, bool tag, wfl_error *err)
+wfl_code headers_check_pair(wfl_slice name, wfl_slice value, bool tag, wfl_error *err)
 {
     if (!wfl_name_meta_valid(name)) {
         return wfl_fail(err, WFL_INVALID_HEADER,
@@ -40,7 +40,7 @@ static wfl_code check_pair(wfl_slice name, wfl_slice value, bool tag, wfl_error 
     return WFL_OK;
 }
 
-static wfl_code check_content_type(wfl_slice value, wfl_error *err)
+wfl_code headers_check_content_type(wfl_slice value, wfl_error *err)
 {
     if (value.len == 0 || value.len > CONTENT_TYPE_MAX || !wfl_name_meta_value_valid(value)) {
         return wfl_fail(err, WFL_INVALID_HEADER,
@@ -67,15 +67,15 @@ wfl_code headers_read_object(const struct wfl_request *head, wfl_arena *arena, s
 
         if (wfl_slice_starts_with(name, meta_prefix)) {
             name = behind(name, meta_prefix.len);
-            rc = check_pair(name, value, false, err);
+            rc = headers_check_pair(name, value, false, err);
             meta[put->meta_count++] = (struct wfl_name_value){name, value};
             meta_bytes += name.len + value.len;
         } else if (wfl_slice_starts_with(name, tag_prefix)) {
             name = behind(name, tag_prefix.len);
-            rc = check_pair(name, value, true, err);
+            rc = headers_check_pair(name, value, true, err);
             tags[put->tag_count++] = (struct wfl_name_value){name, value};
         } else if (wfl_slice_eq(name, WFL_S("content-type"))) {
-            rc = check_content_type(value, err);
+            rc = headers_check_content_type(value, err);
             put->content_type = value;
         }
     }

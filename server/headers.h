@@ -16,4 +16,8 @@ WFL_MUST_USE wfl_code headers_read_conditions(const struct wfl_request *head, wf
                                               struct wfl_condition *match,
                                               struct wfl_condition *none_match, wfl_error *err);
 
+/* One pair of metadata or tags, and a content type, from wherever they come. INVALID_HEADER. */
+WFL_MUST_USE wfl_code headers_check_pair(wfl_slice name, wfl_slice value, bool tag, wfl_error *err);
+WFL_MUST_USE wfl_code headers_check_content_type(wfl_slice value, wfl_error *err);
+
 #endif

@@ -7,8 +7,10 @@
 #include "server/server.h"
 
 #include <nettle/sha2.h>
+#include <stdatomic.h>
 
-#define BODY_FIRST_CAP (64u << 10) /* for a body of unknown length; doubles from there */
+#define BODY_FIRST_CAP (64u << 10)    /* for a body of unknown length; doubles from there */
+#define BODIES_MAX     (512ull << 20) /* in memory at a time, what is above the first cap of each */
 
 struct tracked { /* what on_end and a returning operation must agree on */
     struct request request;
@@ -73,15 +75,23 @@ static void log_request(struct request *r, bool ok)
     wfl_log_end(&line);
 }
 
+/* Small bodies are bounded by the number of requests. */
+static uint64_t above_first_cap(size_t cap)
+{
+    return cap > BODY_FIRST_CAP + 1 ? cap - BODY_FIRST_CAP - 1 : 0;
+}
+
 static void request_fini(struct request *r)
 {
     intake_fini(r);
     outlet_fini(r); /* before the get that it reads from */
     if (r->release != NULL) r->release(r);
     wfl_alloc_free(&wfl_alloc_libc, r->body);
+    r->server->body_bytes -= above_first_cap(r->body_cap);
     wfl_identity_fini(&r->who);
     r->release = NULL;
     r->body = NULL;
+    r->body_cap = 0;
 }
 
 /* ---- waiting for the store */
@@ -175,9 +185,18 @@ static void read_more(struct request *r)
 
 static bool grow_body(struct request *r, size_t cap)
 {
-    uint8_t *bigger = wfl_alloc_resize(&wfl_alloc_libc, r->body, cap);
+    uint64_t more = above_first_cap(cap) - above_first_cap(r->body_cap);
+    uint8_t *bigger;
 
+    if (atomic_fetch_add(&r->server->body_bytes, more) + more > BODIES_MAX) {
+        r->server->body_bytes -= more;
+        wfl_fail(&r->err, WFL_OVERLOADED, "body of %zu bytes: too many are under way", cap);
+        answer_problem(r, NULL, &r->err);
+        return false;
+    }
+    bigger = wfl_alloc_resize(&wfl_alloc_libc, r->body, cap);
     if (bigger == NULL) {
+        r->server->body_bytes -= more;
         wfl_fail(&r->err, WFL_NOMEM, "body of %zu bytes: out of memory", cap);
         answer_problem(r, NULL, &r->err);
         return false;
@@ -189,8 +208,8 @@ static bool grow_body(struct request *r, size_t cap)
 
 static void refuse_large_body(struct request *r)
 {
-    wfl_fail(&r->err, WFL_OBJECT_TOO_LARGE, "the body is larger than %llu bytes",
-             (unsigned long long)r->body_max);
+    wfl_fail(&r->err, r->body_too_large != WFL_OK ? r->body_too_large : WFL_OBJECT_TOO_LARGE,
+             "the body is larger than %llu bytes", (unsigned long long)r->body_max);
     answer_problem(r, NULL, &r->err);
 }
 
@@ -332,6 +351,9 @@ static void route(struct request *r)
         return;
     case WFL_TARGET_SCAN:
         route_scan(r);
+        return;
+    case WFL_TARGET_BATCH:
+        route_batch(r);
         return;
     case WFL_TARGET_SERVER:
         route_server(r);

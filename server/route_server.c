@@ -2,6 +2,7 @@
  *
  * GET /v1/-/server: who this is, what time it has, what it takes. For anyone, so it says nothing of
  * what is stored. */
+#include "server/batch_json.h"
 #include "server/server.h"
 
 #define DOCUMENT_BYTES_MAX 4096
@@ -50,6 +51,8 @@ void route_server(struct request *r)
     write_limit(&json, "header_count_max", c->header_count_max);
     write_limit(&json, "target_bytes_max", c->target_bytes_max);
     write_limit(&json, "scan_limit_max", WFL_SCAN_LIMIT_MAX);
+    write_limit(&json, "batch_bytes_max", WFL_BATCH_BYTES_MAX);
+    write_limit(&json, "batch_ops_max", WFL_BATCH_OPS_MAX);
     write_limit(&json, "clock_skew_seconds", c->clock_skew_seconds);
     wfl_json_end(&json);
     wfl_json_end(&json);

@@ -34,6 +34,7 @@ struct wfl_server {
     int                      lock_fd;
     _Atomic int              stopping;
     _Atomic uint64_t         answers[6]; /* by status class, for metrics */
+    _Atomic uint64_t         body_bytes; /* of bodies in memory, what is above the first 64 KiB */
 };
 
 /* Reads roots and identity, opens engine and store, starts the listeners, logs the ready line. On
@@ -50,6 +51,7 @@ struct wfl_handler wfl_ops_handler(struct wfl_server *s);
 /* ---- a request, from on_head to on_end */
 
 struct request;
+struct batch_call; /* route_batch.c */
 
 struct upload_op { /* of a multipart upload, done by a worker (route_upload.c) */
     struct wfl_put          given;
@@ -91,6 +93,7 @@ struct request {
     uint8_t *body; /* whole, from the libc allocator */
     size_t   body_len, body_cap;
     uint64_t body_max;
+    wfl_code body_too_large; /* what a larger one is answered with; OK: OBJECT_TOO_LARGE */
     void (*with_body)(struct request *r); /* the route's next step */
 
     union {
@@ -106,6 +109,7 @@ struct request {
             uint32_t            count;
             wfl_code            rc;
         } versions;
+        struct batch_call   *batch;
     } op;
     struct wfl_engine_work work;
     wfl_buf                text;      /* of a listing, while it is made */
@@ -134,6 +138,8 @@ static inline const struct wfl_request *request_head(const struct request *r)
 struct answer {
     struct wfl_header headers[WFL_ANSWER_HEADERS_MAX];
     uint32_t          count;
+    const uint32_t   *failed; /* of a problem: the ops of a batch that are at fault */
+    uint32_t          failed_count;
 };
 void answer_header(struct answer *a, wfl_slice name, wfl_slice value);
 /* Bytes copied into the request's arena, for values made on the stack. */
@@ -156,7 +162,8 @@ void answer_not_allowed(struct request *r, const char *allow);
 
 /* ---- steps that routes share (request.c) */
 
-/* Read the whole body, at most `max` bytes (OBJECT_TOO_LARGE above), then call `next`. */
+/* Read the whole body, at most `max` bytes (OBJECT_TOO_LARGE above), then call `next`. OVERLOADED
+ * where the large ones under way have all the memory that is meant for them. */
 void request_read_body(struct request *r, uint64_t max, void (*next)(struct request *r));
 /* After a store call: PENDING waits for request_done, anything else goes on now. */
 void request_await(struct request *r, wfl_code rc, void (*resume)(struct request *r));
@@ -235,5 +242,6 @@ void route_upload(struct request *r, const struct wfl_param *params);
 void object_answer_get(struct request *r); /* what r->op.get holds */
 void object_release_get(struct request *r);
 void route_uploads(struct request *r); /* a bucket's, with ?uploads */
+void route_batch(struct request *r);   /* of one bucket, or of any */
 
 #endif

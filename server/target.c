@@ -45,8 +45,11 @@ static wfl_code parse_key(const struct wfl_request *r, wfl_slice raw, wfl_arena 
             out->kind = WFL_TARGET_SCAN;
             return WFL_OK;
         }
-        if (wfl_slice_eq(out->key, WFL_S("batch")) || wfl_slice_eq(out->key, WFL_S("changes")) ||
-            wfl_slice_eq(out->key, WFL_S("query"))) {
+        if (wfl_slice_eq(out->key, WFL_S("batch"))) {
+            out->kind = WFL_TARGET_BATCH;
+            return WFL_OK;
+        }
+        if (wfl_slice_eq(out->key, WFL_S("changes")) || wfl_slice_eq(out->key, WFL_S("query"))) {
             return wfl_fail(err, WFL_NOT_FOUND, "this release does not serve %.*s",
                             WFL_FMT(out->key));
         }
@@ -82,6 +85,11 @@ wfl_code wfl_target_parse(const struct wfl_request *r, wfl_arena *arena, struct 
         }
         if (has_key && wfl_slice_eq(rest, WFL_S("scrub"))) {
             out->kind = WFL_TARGET_SCRUB;
+            return WFL_OK;
+        }
+        if (has_key && wfl_slice_eq(rest, WFL_S("batch"))) {
+            out->kind = WFL_TARGET_BATCH;
+            out->bucket = (wfl_slice){0};
             return WFL_OK;
         }
         return wfl_fail(err, WFL_NOT_FOUND, "no such system path in this release");

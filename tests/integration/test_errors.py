@@ -186,6 +186,8 @@ ERRORS = {
     (409, "bucket_not_empty"): lambda r: r.not_empty(),
     (412, "precondition_failed"): lambda r: r.created_twice(),
     (416, "range_not_satisfiable"): lambda r: r.ranged(),
+    (400, "invalid_batch"): lambda r: r.signed("POST", f"/v1/{r.bucket}/batch", body=b'{"ops":[]}'),
+    (413, "batch_too_large"): lambda r: r.signed("POST", f"/v1/{r.bucket}/batch", body=b" " * ((16 << 20) + 1)),
     (413, "object_too_large"): lambda r: r.client.put(r.limited, "k", b"x" * 11, status=413),
     (429, "rate_limited"): lambda r: r.outrun(),
     (507, "quota_exceeded"): lambda r: r.over_quota(),
@@ -194,8 +196,6 @@ ERRORS = {
 UNREACHABLE = {
     "invalid_version": "versions are not served yet: the parameter itself is invalid_query",
     "version_not_found": "versions are not served yet",
-    "invalid_batch": "batches are not served yet",
-    "batch_too_large": "batches are not served yet",
     "packet_revoked": "revocations are not served yet; auth's part is tested in tests/auth",
     "nonce_reused": "a write's nonce seen again is replayed in this release",
     "cursor_expired": "the change stream and `at` are not served yet",
