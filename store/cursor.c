@@ -50,6 +50,17 @@ void wfl_cursor_question(const struct wfl_scan *op, uint32_t bucket_id, uint8_t 
     memcpy(out, hash.bytes, 16);
 }
 
+void wfl_cursor_question_of(const wfl_slice *parts, size_t count, uint8_t out[16])
+{
+    struct wfl_hasher h;
+
+    wfl_hasher_init(&h);
+    for (size_t i = 0; i < count; i++)
+        add_part(&h, parts[i]);
+    wfl_hash hash = wfl_hasher_result(&h);
+    memcpy(out, hash.bytes, 16);
+}
+
 size_t wfl_cursor_write(const struct wfl_cursor *cursor, char out[WFL_CURSOR_TEXT_MAX])
 {
     uint8_t bytes[CURSOR_MAX];

@@ -260,6 +260,8 @@ uint64_t wfl_changes_kept_ms(const struct wfl_bucket_settings *set);
 
 /* The hash of everything that shapes a listing, cut to what a cursor carries. */
 void wfl_cursor_question(const struct wfl_scan *op, uint32_t bucket_id, uint8_t out[16]);
+/* The same for another kind of listing, whose name is the first part. */
+void wfl_cursor_question_of(const wfl_slice *parts, size_t count, uint8_t out[16]);
 /* Text into `out` of WFL_CURSOR_TEXT_MAX bytes; its length. `last` is at most WFL_KEY_MAX. */
 size_t wfl_cursor_write(const struct wfl_cursor *cursor, char out[WFL_CURSOR_TEXT_MAX]);
 

@@ -578,6 +578,50 @@ void                  wfl_scan_fini(struct wfl_scan *op);
  * A content that a writer replaced since its record was read: the item becomes the newer version,
  * or goes with its key. A page may hold less than `limit` and still have a `next`. */
 
+/* ---- query (protocol, Tags)
+ *
+ * Live objects that have all the tags wanted, in the order of keys, as one moment of the store has
+ * them. Cost of a page: see query.c; that of the rarest tag's matches at the most, times the number
+ * of tags. */
+
+#define WFL_QUERY_TAGS_MAX 8
+
+struct wfl_tag_wanted {
+    wfl_slice name;
+    wfl_slice value;     /* as a whole, or its beginning; then it may be empty */
+    bool      beginning; /* any value that begins so */
+};
+
+struct wfl_tag_query {
+    wfl_slice             bucket;
+    struct wfl_tag_wanted tags[WFL_QUERY_TAGS_MAX]; /* in any order */
+    uint32_t              tag_count;
+    wfl_slice             prefix; /* of keys; empty: absent */
+    uint32_t              limit;  /* 1..WFL_SCAN_LIMIT_MAX */
+    bool                  with_meta, with_tags, with_value;
+    wfl_slice             cursor; /* text from an earlier page of the same question */
+    wfl_error             err;
+    struct wfl_scan_item *items; /* until fini */
+    uint32_t              item_count;
+    wfl_ulid              at;
+    wfl_slice             next; /* cursor text; empty on the last page */
+    struct {
+        void *state;
+    } own;
+};
+/* Pure. INVALID_QUERY: a member out of its range, a name or value that no tag can have, a name
+ * twice. */
+WFL_MUST_USE wfl_code wfl_tag_query_check(const struct wfl_tag_query *op, wfl_error *err);
+/* Any thread, does not block. BUCKET_NOT_FOUND, INVALID_QUERY (the cursor too), NOMEM. Slices of
+ * the question must live until fini, which is due in any case. */
+WFL_MUST_USE wfl_code wfl_tag_query_begin(struct wfl_store *s, struct wfl_tag_query *op);
+/* The flow that its work belongs to. Once begun. */
+uint64_t wfl_tag_query_flow(const struct wfl_tag_query *op);
+/* Blocks. A bounded piece of the work, so that a thread can be shared. `*ended`: the page is made.
+ * After a failure only fini. CORRUPT_OBJECT, IO, NOMEM. */
+WFL_MUST_USE wfl_code wfl_tag_query_step(struct wfl_tag_query *op, bool *ended);
+void                  wfl_tag_query_fini(struct wfl_tag_query *op); /* accepts zero */
+
 /* Decode a cursor's text; a parser of hostile input, hence public to its fuzz target. False: not
  * one of ours for the question whose hash is given. */
 struct wfl_cursor {
