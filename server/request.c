@@ -355,6 +355,9 @@ static void route(struct request *r)
     case WFL_TARGET_BATCH:
         route_batch(r);
         return;
+    case WFL_TARGET_QUERY:
+        route_query(r);
+        return;
     case WFL_TARGET_SERVER:
         route_server(r);
         return;

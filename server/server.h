@@ -105,6 +105,11 @@ struct request {
         struct upload_op     upload;
         struct wfl_erase     erase;
         struct {
+            struct wfl_tag_query question;
+            wfl_code             rc;
+            bool                 ended;
+        } query;
+        struct {
             struct wfl_version *list; /* in the arena */
             uint32_t            count;
             wfl_code            rc;
@@ -226,6 +231,7 @@ void route_object(struct request *r);
 #define WFL_OBJECT_METHODS "GET, HEAD, PUT, DELETE" /* of an object without a query */
 #define WFL_BUCKET_METHODS "GET, PUT, PATCH, DELETE"
 void route_scan(struct request *r);
+void route_query(struct request *r);
 void route_server(struct request *r);
 void route_scrub(struct request *r);
 enum object_param { /* what an object's query may have */

@@ -6,6 +6,8 @@
  * credential. */
 #include "server/target.h"
 
+#define TAG_PREFIX WFL_S("tag.")
+
 static wfl_code decode(wfl_slice raw, wfl_arena *arena, wfl_slice *out, wfl_error *err)
 {
     size_t   len = 0;
@@ -49,7 +51,11 @@ static wfl_code parse_key(const struct wfl_request *r, wfl_slice raw, wfl_arena 
             out->kind = WFL_TARGET_BATCH;
             return WFL_OK;
         }
-        if (wfl_slice_eq(out->key, WFL_S("changes")) || wfl_slice_eq(out->key, WFL_S("query"))) {
+        if (wfl_slice_eq(out->key, WFL_S("query"))) {
+            out->kind = WFL_TARGET_QUERY;
+            return WFL_OK;
+        }
+        if (wfl_slice_eq(out->key, WFL_S("changes"))) {
             return wfl_fail(err, WFL_NOT_FOUND, "this release does not serve %.*s",
                             WFL_FMT(out->key));
         }
@@ -126,20 +132,60 @@ static wfl_code take_param(wfl_slice name, wfl_slice value, struct wfl_param *pa
                     (int)(name.len > 64 ? 64 : name.len), (const char *)name.data);
 }
 
+/* Cut the next parameter off `query`, decoded. */
+static wfl_code next_param(wfl_slice *query, bool *more, wfl_arena *arena, wfl_slice *name,
+                           wfl_slice *value, wfl_error *err)
+{
+    wfl_slice piece, raw_name;
+    wfl_code  rc;
+
+    *more = wfl_slice_split(query, '&', &piece);
+    wfl_slice_split(&piece, '=', &raw_name);
+    rc = decode(raw_name, arena, name, err);
+    return rc == WFL_OK ? decode(piece, arena, value, err) : rc;
+}
+
 wfl_code wfl_query_parse(wfl_slice query, struct wfl_param *params, size_t count, wfl_arena *arena,
                          wfl_error *err)
 {
     bool more = query.len > 0;
 
     while (more) {
-        wfl_slice piece, raw_name, name, value;
-        wfl_code  rc;
+        wfl_slice name, value;
+        wfl_code  rc = next_param(&query, &more, arena, &name, &value, err);
 
-        more = wfl_slice_split(&query, '&', &piece);
-        wfl_slice_split(&piece, '=', &raw_name);
-        rc = decode(raw_name, arena, &name, err);
-        if (rc == WFL_OK) rc = decode(piece, arena, &value, err);
         if (rc == WFL_OK) rc = take_param(name, value, params, count, err);
+        if (rc != WFL_OK) return rc;
+    }
+    return WFL_OK;
+}
+
+static wfl_code take_tag(wfl_slice name, wfl_slice value, struct wfl_tag_query *out, wfl_error *err)
+{
+    struct wfl_tag_wanted *t = &out->tags[out->tag_count];
+
+    if (out->tag_count == WFL_QUERY_TAGS_MAX)
+        return wfl_fail(err, WFL_INVALID_QUERY, "a query has at most %d tags", WFL_QUERY_TAGS_MAX);
+    t->name = wfl_slice_of(name.data + TAG_PREFIX.len, name.len - TAG_PREFIX.len);
+    t->beginning = value.len > 0 && value.data[value.len - 1] == '*';
+    t->value = wfl_slice_of(value.data, value.len - t->beginning);
+    out->tag_count++;
+    return WFL_OK;
+}
+
+wfl_code wfl_query_parse_tags(wfl_slice query, struct wfl_param *params, size_t count,
+                              struct wfl_tag_query *out, wfl_arena *arena, wfl_error *err)
+{
+    bool more = query.len > 0;
+
+    while (more) {
+        wfl_slice name, value;
+        wfl_code  rc = next_param(&query, &more, arena, &name, &value, err);
+
+        if (rc == WFL_OK)
+            rc = wfl_slice_starts_with(name, TAG_PREFIX)
+                     ? take_tag(name, value, out, err)
+                     : take_param(name, value, params, count, err);
         if (rc != WFL_OK) return rc;
     }
     return WFL_OK;

@@ -14,6 +14,7 @@ enum wfl_target_kind {
     WFL_TARGET_OBJECT,  /* /v1/{bucket}/{key} */
     WFL_TARGET_SCAN,   /* /v1/{bucket}/scan, asked with GET or another method than PUT and DELETE */
     WFL_TARGET_BATCH,  /* /v1/{bucket}/batch, and /v1/-/batch with no bucket; as scan */
+    WFL_TARGET_QUERY,  /* /v1/{bucket}/query, the same */
     WFL_TARGET_SERVER, /* /v1/-/server */
     WFL_TARGET_SCRUB,  /* /v1/-/scrub */
     WFL_TARGET_NONE,   /* no such path */
@@ -43,6 +44,14 @@ struct wfl_param { /* one that the target knows */
  * malformed escape. */
 WFL_MUST_USE wfl_code wfl_query_parse(wfl_slice query, struct wfl_param *params, size_t count,
                                       wfl_arena *arena, wfl_error *err);
+
+/* The same, and each tag.NAME=VALUE becomes a tag of `out`, whose tag_count is zero before; a
+ * value's
+ * `*` at the end makes it a beginning. What names and values may be is not judged, but
+ * INVALID_QUERY: too many. */
+WFL_MUST_USE wfl_code wfl_query_parse_tags(wfl_slice query, struct wfl_param *params, size_t count,
+                                           struct wfl_tag_query *out, wfl_arena *arena,
+                                           wfl_error *err);
 
 /* An instant that reads can go back to: a ULID, or an RFC 3339 time, which stands for all of its
  * millisecond. */

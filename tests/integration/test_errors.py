@@ -293,6 +293,7 @@ KNOWN = {  # of each target; everything else is a typo
     ("GET", "/v1/{}/k"): [], ("HEAD", "/v1/{}/k"): [], ("PUT", "/v1/{}/k"): [], ("DELETE", "/v1/{}/k"): [],
     ("GET", "/v1/-/server"): [],
     ("GET", "/v1/{}/scan"): ["prefix", "after", "end", "limit", "delimiter", "reverse", "cursor", "include"],
+    ("GET", "/v1/{}/query"): ["tag.a", "prefix", "limit", "cursor", "include"],
 }
 TYPOS = ["x=1", "x", "=", "=1", "Prefix=a", "prefix%20=a", "pre%66ix", "limit=1", "at=1", "version=1", "versions", "uploads",
          "upload=1&part=1", "wfl-timestamp=1", "%00=1", "&"]
