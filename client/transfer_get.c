@@ -333,7 +333,7 @@ static void begin_round(struct get *g)
     wfl_hasher_init(&g->whole);
     g->t.done = 0;
     g->t.total = WFLDB_LENGTH_UNKNOWN;
-    g->t.stop = false;
+    g->t.stop = false; /* the crew's; the caller's is told again */
 }
 
 /* 1: there is a beginning of the current version; 0: there is none. */
