@@ -427,8 +427,18 @@ const char *wfl_record_trash_read(const uint8_t *record, size_t len,
     const ws::TrashRecord *root = verified<ws::TrashRecord>(record, len);
 
     if (root == nullptr) return DAMAGED;
-    *storage = static_cast<enum wfl_record_storage>(root->storage());
-    return in_chunks(*storage) ? nullptr : "a newer release wrote it";
+    switch (root->storage()) {
+    case ws::Storage::Chunks:
+        *storage = WFL_RECORD_CHUNKS;
+        return nullptr;
+    case ws::Storage::Parts:
+        *storage = WFL_RECORD_PARTS;
+        return nullptr;
+    case ws::Storage::Inline:
+    case ws::Storage::Values:
+        break;
+    }
+    return "a newer release wrote it";
 }
 
 /* ---- multipart uploads */
