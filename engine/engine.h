@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Ordered records with atomic commits. An engine knows spaces of byte keys and byte values and
- * nothing of what they mean. local/ keeps them in RocksDB, memory/ in a tree that a test owns.
+ * Ordered records with atomic commits, and immutable blobs. An engine knows spaces of byte keys and
+ * byte values and nothing of what they mean. local/ keeps records in RocksDB and blobs in segment
+ * files, memory/ both in trees that a test owns.
  *
  * Every call that may wait follows one rule: it returns the final code at once, or WFL_PENDING, and
  * then calls `done` exactly once on a thread of the engine. The operation struct is the caller's
@@ -27,7 +28,8 @@
     X(CHANGES, "changes") /* the change stream */                                                  \
     X(UPLOADS, "uploads") /* multipart uploads in progress */                                      \
     X(NONCES, "nonces")   /* outcomes of writes, for exactly-once */                               \
-    X(REVOCATIONS, "revocations")
+    X(REVOCATIONS, "revocations")                                                                  \
+    X(MANIFESTS, "manifests") /* which chunks a large content is made of */
 
 #define WFL_SPACE_ENUM(name, text) WFL_SPACE_##name,
 enum wfl_space { WFL_SPACES(WFL_SPACE_ENUM) WFL_SPACE_COUNT };
@@ -128,6 +130,89 @@ struct wfl_engine_work {
 /* Any thread. PENDING (run will be called), OVERLOADED or CLOSED (it will not). */
 WFL_MUST_USE wfl_code wfl_engine_work(struct wfl_engine *e, struct wfl_engine_work *work);
 
+/* Blocks until the record is read: for threads that may, such as those that run work. OK,
+ * NOT_FOUND, CORRUPT_OBJECT, IO, NOMEM. The caller releases the pin. */
+WFL_MUST_USE wfl_code wfl_engine_read(struct wfl_engine *e, enum wfl_space space, wfl_slice key,
+                                      struct wfl_pin *pin, wfl_error *err);
+
+/* ---- blobs: immutable pieces of content, apart from the records
+ *
+ * A blob's way: written (known to nobody), made durable by a sync, kept under its name by a commit,
+ * read by that name, dropped by another commit. The engine alone knows where a blob lies and may
+ * move it. Every place that a write has given ends in exactly one of two: a keep in a commit that
+ * was applied and stored, or an abandon. Until then its room is not touched. What a crash leaves
+ * between write and keep is reclaimed at the next open.
+ *
+ * Calls of this part may block, but where they say otherwise: they are for threads that run work.
+ */
+
+#define WFL_BLOB_BYTES_MAX (1u << 20)
+#define WFL_BLOB_NAME_MAX  64
+
+struct wfl_blob_place { /* the engine's; a plain value */
+    uint64_t segment;
+    uint32_t offset;
+    uint32_t len; /* bytes of content */
+};
+
+/* `content`: 1 to WFL_BLOB_BYTES_MAX bytes, `hash` its BLAKE3. A name stands for one content for
+ * ever; writing it twice is legal (two places, of which the loser is abandoned). Any number of
+ * threads at once. OK, DISK_FULL, IO, NOMEM, READ_ONLY, CLOSED. */
+WFL_MUST_USE wfl_code wfl_engine_blob_write(struct wfl_engine *e, wfl_slice name, wfl_slice content,
+                                            const wfl_hash *hash, struct wfl_blob_place *out,
+                                            wfl_error *err);
+/* These places are on stable storage when it returns OK. Those who wait at the same time share one
+ * fdatasync a segment. A failure is for good (READ_ONLY), as with any fsync. */
+WFL_MUST_USE wfl_code wfl_engine_blob_sync(struct wfl_engine           *e,
+                                           const struct wfl_blob_place *places, size_t count,
+                                           wfl_error *err);
+/* Any thread, does not block: nobody will keep this one. */
+void wfl_engine_blob_abandon(struct wfl_engine *e, const struct wfl_blob_place *place);
+
+struct wfl_blob { /* one that is open: its bytes stay where they are until it is closed, whatever
+                   * is dropped or moved meanwhile */
+    int      fd;
+    uint64_t offset; /* of the content's first byte in fd */
+    uint32_t len;
+    void    *handle; /* the engine's */
+};
+/* OK: the content has been verified against its hash (at its first reading since the engine was
+ * opened; each time with `always`), and lies in the page cache now. NOT_FOUND, CORRUPT_OBJECT
+ * (name, length or content are not what was written), IO, NOMEM. */
+WFL_MUST_USE wfl_code wfl_engine_blob_open(struct wfl_engine *e, wfl_slice name, bool always,
+                                           struct wfl_blob *out, wfl_error *err);
+/* Any thread, does not block. Accepts zero, leaves it. */
+void wfl_blob_close(struct wfl_blob *blob);
+/* The bytes [at, at + n) of it in memory, read-only, until wfl_blob_unmap. NULL: no memory.
+ * Touching them may read the disk. */
+const uint8_t *wfl_blob_map(const struct wfl_blob *blob, uint32_t at, uint32_t n);
+void           wfl_blob_unmap(const uint8_t *map, uint32_t at, uint32_t n); /* at, n as mapped */
+/* Copy the bytes [at, at + n) out. OK, IO. */
+WFL_MUST_USE wfl_code wfl_blob_copy(const struct wfl_blob *blob, uint32_t at, uint32_t n,
+                                    uint8_t *out, wfl_error *err);
+
+/* One step of a walk over every kept blob, in no particular order, that reads and verifies each.
+ * Begins with a zero state; `at` moves on. Blobs kept or moved during the walk may be left out or
+ * come twice; those that stay come once. */
+struct wfl_blob_walk {
+    uint8_t  at[WFL_BLOB_NAME_MAX]; /* the name to go on behind */
+    uint32_t at_len;
+    bool     ended;
+    /* of the last step */
+    uint8_t   name[WFL_BLOB_NAME_MAX];
+    uint32_t  name_len;
+    uint32_t  len;
+    wfl_code  verdict; /* OK, CORRUPT_OBJECT, IO: of this blob */
+    wfl_error why;
+};
+/* OK: a blob was looked at, or `ended`. Else the walk itself failed (IO, CORRUPT_OBJECT of the
+ * index, CLOSED). */
+WFL_MUST_USE wfl_code wfl_engine_blob_walk(struct wfl_engine *e, struct wfl_blob_walk *walk,
+                                           wfl_error *err);
+/* Does what the engine keeps count of (live bytes of each segment) equal a full recount? Nothing
+ * may write meanwhile. OK, CORRUPT_OBJECT with the first difference, IO, NOMEM. */
+WFL_MUST_USE wfl_code wfl_engine_blob_recount(struct wfl_engine *e, wfl_error *err);
+
 /* ---- writing: one committer, groups, one fsync a group */
 
 enum wfl_durability { WFL_DURABLE, WFL_BUFFERED };
@@ -144,9 +229,17 @@ WFL_MUST_USE wfl_code wfl_txn_put(struct wfl_txn *t, enum wfl_space space, wfl_s
 WFL_MUST_USE wfl_code wfl_txn_delete(struct wfl_txn *t, enum wfl_space space, wfl_slice key,
                                      wfl_error *err);
 
+/* Committer thread. From this commit on `name` is the blob at `place`, which must be synced; a name
+ * that is there already is our mistake (assert). */
+WFL_MUST_USE wfl_code wfl_txn_blob_keep(struct wfl_txn *t, wfl_slice name,
+                                        const struct wfl_blob_place *place, wfl_error *err);
+/* Committer thread. NOT_FOUND where there is none. Its room is used again in time. */
+WFL_MUST_USE wfl_code wfl_txn_blob_drop(struct wfl_txn *t, wfl_slice name, wfl_error *err);
+
 struct wfl_commit {
     enum wfl_durability durability;
     uint64_t            bytes; /* about what it will write: bounds queue and group */
+    bool grows; /* refused with DISK_FULL while room is short; what frees room never is */
     /* Committer thread, once, unless the commit is refused before its turn (then `done` has the
      * code and apply never ran). Judge, then write through `t`. Any code but OK undoes what this
      * commit wrote and is what `done` gets. Must not touch state of its own before its last call
@@ -184,21 +277,26 @@ void wfl_engine_set_hooks(struct wfl_engine *e, const struct wfl_group_hooks *ho
 struct wfl_engine_stats {
     bool     read_only; /* and read_only_reason says why, "" otherwise */
     char     read_only_reason[160];
-    uint64_t commits;      /* acknowledged */
-    uint64_t groups;       /* writes to the log; commits / groups is the group size */
-    uint64_t syncs;        /* fsyncs of the log */
-    uint64_t queued;       /* commits waiting */
-    uint64_t pool_queued;  /* reads and work waiting */
-    uint64_t memory_bytes; /* block cache + memtables + pinned */
+    uint64_t commits;         /* acknowledged */
+    uint64_t groups;          /* writes to the log; commits / groups is the group size */
+    uint64_t syncs;           /* fsyncs of the log */
+    uint64_t queued;          /* commits waiting */
+    uint64_t pool_queued;     /* reads and work waiting */
+    uint64_t memory_bytes;    /* block cache + memtables + pinned */
+    uint64_t segments;        /* files of blobs */
+    uint64_t segment_bytes;   /* on disk */
+    uint64_t live_bytes;      /* of them in blobs that are kept */
+    uint64_t rewritten_bytes; /* moved since the start, to return room */
+    uint64_t blobs_corrupt;   /* found since the start */
 };
 void wfl_engine_stats(struct wfl_engine *e, struct wfl_engine_stats *out);
 
 /* A consistent copy of the records at `path`, which must not exist. Blocks; not for a reactor. */
 WFL_MUST_USE wfl_code wfl_engine_checkpoint(struct wfl_engine *e, const char *path, wfl_error *err);
 
-/* Finishes what is queued; all `done`s have run when it returns, and what stands above the engine can
- * be taken down. Reads from memory still answer, all else is CLOSED from now on. NULL is accepted,
- * and again is no error. */
+/* Finishes what is queued; all `done`s have run when it returns, and what stands above the engine
+ * can be taken down. Reads from memory still answer, all else is CLOSED from now on. NULL is
+ * accepted, and again is no error. */
 void wfl_engine_stop(struct wfl_engine *e);
 /* Stops, closes and frees. No call may be under way or come later. NULL is accepted. */
 void wfl_engine_close(struct wfl_engine *e);
@@ -206,14 +304,17 @@ void wfl_engine_close(struct wfl_engine *e);
 /* ---- local: RocksDB in `path` (created where missing) */
 
 struct wfl_local_config {
-    const char             *path;
-    uint64_t                block_cache_bytes;  /* 0: 256 MiB */
-    uint64_t                write_buffer_bytes; /* memtables of all spaces together; 0: 128 MiB */
-    uint32_t                pool_threads;       /* 0: 4 */
-    uint32_t                pool_queue_max;     /* 0: 4096 jobs */
-    uint64_t                commit_queue_bytes_max; /* 0: 64 MiB */
-    uint32_t                commit_queue_max;       /* 0: 16384 commits */
-    uint64_t                group_bytes_max;        /* 0: 16 MiB */
+    const char *path;
+    uint64_t    block_cache_bytes;      /* 0: 256 MiB */
+    uint64_t    write_buffer_bytes;     /* memtables of all spaces together; 0: 128 MiB */
+    uint32_t    pool_threads;           /* 0: 4 */
+    uint32_t    pool_queue_max;         /* 0: 4096 jobs */
+    uint64_t    commit_queue_bytes_max; /* 0: 64 MiB */
+    uint32_t    commit_queue_max;       /* 0: 16384 commits */
+    uint64_t    group_bytes_max;        /* 0: 16 MiB */
+    uint64_t    segment_bytes; /* of a file of blobs; 0: 256 MiB; at least 4 MiB, below 4 GiB */
+    uint64_t    reserve_bytes; /* of the disk, kept for what frees room; 0: 64 MiB */
+    uint64_t    rewrite_bytes_per_second; /* of segments below half live; 0: 64 MiB */
     const struct wfl_alloc *alloc;
 };
 /* WFL_IO, WFL_CORRUPT_OBJECT (the store says what is damaged), WFL_NOMEM; another process using
