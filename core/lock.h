@@ -12,6 +12,8 @@ enum wfl_lock_rank { /* outermost first */
                      WFL_RANK_AUTH = 20,
                      WFL_RANK_STORE = 30,
                      WFL_RANK_ENGINE = 40,
+                     WFL_RANK_ROLL = 42,     /* who makes the next segment file */
+                     WFL_RANK_SEGMENTS = 44, /* the table of segments; never held over I/O */
                      WFL_RANK_POOL = 50,
                      WFL_RANK_NET =
                          60, /* the queue into a reactor: taken by whoever finishes something */

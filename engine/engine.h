@@ -288,6 +288,7 @@ struct wfl_engine_stats {
     uint64_t live_bytes;      /* of them in blobs that are kept */
     uint64_t rewritten_bytes; /* moved since the start, to return room */
     uint64_t blobs_corrupt;   /* found since the start */
+    uint64_t blobs_pending;   /* places that are neither kept nor abandoned yet */
 };
 void wfl_engine_stats(struct wfl_engine *e, struct wfl_engine_stats *out);
 

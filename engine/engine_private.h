@@ -11,6 +11,17 @@ struct wfl_engine_ops {
     wfl_code (*get)(struct wfl_engine *e, struct wfl_engine_get *get);
     wfl_code (*range)(struct wfl_engine *e, struct wfl_engine_range *range);
     wfl_code (*work)(struct wfl_engine *e, struct wfl_engine_work *work);
+    wfl_code (*read)(struct wfl_engine *e, enum wfl_space space, wfl_slice key, struct wfl_pin *pin,
+                     wfl_error *err);
+    wfl_code (*blob_write)(struct wfl_engine *e, wfl_slice name, wfl_slice content,
+                           const wfl_hash *hash, struct wfl_blob_place *out, wfl_error *err);
+    wfl_code (*blob_sync)(struct wfl_engine *e, const struct wfl_blob_place *places, size_t count,
+                          wfl_error *err);
+    void (*blob_abandon)(struct wfl_engine *e, const struct wfl_blob_place *place);
+    wfl_code (*blob_open)(struct wfl_engine *e, wfl_slice name, bool always, struct wfl_blob *out,
+                          wfl_error *err);
+    wfl_code (*blob_walk)(struct wfl_engine *e, struct wfl_blob_walk *walk, wfl_error *err);
+    wfl_code (*blob_recount)(struct wfl_engine *e, wfl_error *err);
     wfl_code (*commit)(struct wfl_engine *e, struct wfl_commit *c);
     void (*set_hooks)(struct wfl_engine *e, const struct wfl_group_hooks *hooks);
     void (*stats)(struct wfl_engine *e, struct wfl_engine_stats *out);
@@ -29,10 +40,17 @@ struct wfl_txn_ops {
     wfl_code (*put)(struct wfl_txn *t, enum wfl_space space, wfl_slice key, const wfl_slice *parts,
                     size_t part_count, wfl_error *err);
     wfl_code (*remove)(struct wfl_txn *t, enum wfl_space space, wfl_slice key, wfl_error *err);
+    wfl_code (*blob_keep)(struct wfl_txn *t, wfl_slice name, const struct wfl_blob_place *place,
+                          wfl_error *err);
+    wfl_code (*blob_drop)(struct wfl_txn *t, wfl_slice name, wfl_error *err);
 };
 
 struct wfl_txn { /* first member of each engine's */
     const struct wfl_txn_ops *ops;
+};
+
+struct wfl_blob_handle { /* what wfl_blob.handle points to */
+    void (*close)(struct wfl_blob_handle *handle);
 };
 
 extern const char *const wfl_space_names[WFL_SPACE_COUNT];

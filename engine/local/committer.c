@@ -11,13 +11,8 @@
  */
 #include "engine/local/local_private.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
-
-struct local_txn {
-    struct wfl_txn base;
-    struct local  *local;
-    bool           wrote; /* since the last savepoint */
-};
 
 static struct local_txn *txn_of(struct wfl_txn *t)
 {
@@ -95,7 +90,24 @@ static wfl_code txn_remove(struct wfl_txn *t, enum wfl_space space, wfl_slice ke
     return WFL_OK;
 }
 
-static const struct wfl_txn_ops txn_ops = {.get = txn_get, .put = txn_put, .remove = txn_remove};
+static wfl_code txn_blob_keep(struct wfl_txn *t, wfl_slice name, const struct wfl_blob_place *place,
+                              wfl_error *err)
+{
+    txn_of(t)->wrote = true;
+    return wfl_blob_txn_keep(txn_of(t)->local, name, place, err);
+}
+
+static wfl_code txn_blob_drop(struct wfl_txn *t, wfl_slice name, wfl_error *err)
+{
+    txn_of(t)->wrote = true;
+    return wfl_blob_txn_drop(txn_of(t)->local, name, err);
+}
+
+static const struct wfl_txn_ops txn_ops = {.get = txn_get,
+                                           .put = txn_put,
+                                           .remove = txn_remove,
+                                           .blob_keep = txn_blob_keep,
+                                           .blob_drop = txn_blob_drop};
 
 /* ---- the queue */
 
@@ -155,9 +167,9 @@ static struct wfl_commit *take_group(struct local *l)
 
 /* ---- a group */
 
-static void become_read_only(struct local *l, const wfl_error *err)
+void wfl_local_become_read_only(struct local *l, const wfl_error *err)
 {
-    if (l->read_only) return;
+    if (atomic_exchange(&l->read_only_claimed, true)) return;
     memcpy(l->read_only_reason, err->message, sizeof l->read_only_reason - 1);
     l->read_only = true;
 }
@@ -173,9 +185,15 @@ static struct group_sum apply_all(struct local *l, struct local_txn *txn, struct
     struct group_sum sum = {0};
 
     for (struct wfl_commit *c = first; c != NULL; c = c->own.next) {
+        size_t mark = l->segments.change_count;
+
         if (l->read_only) {
             c->rc = wfl_fail(&c->err, WFL_READ_ONLY, "the store takes no writes: %s",
                              l->read_only_reason);
+            continue;
+        }
+        if (c->grows && wfl_room_is_short(l)) {
+            c->rc = wfl_fail(&c->err, WFL_DISK_FULL, "less room than the reserve");
             continue;
         }
         rocksdb_writebatch_wi_set_save_point(l->batch);
@@ -190,6 +208,7 @@ static struct group_sum apply_all(struct local *l, struct local_txn *txn, struct
 
             rocksdb_writebatch_wi_rollback_to_save_point(l->batch, &text);
             if (text != NULL) abort(); /* a savepoint was just set: cannot be */
+            wfl_blob_group_undo(l, mark);
         }
     }
     return sum;
@@ -199,7 +218,7 @@ static wfl_code write_failed(struct local *l, char *text, wfl_error *err)
 {
     wfl_code rc = wfl_local_fail(text, "write of a group", err);
 
-    if (rc != WFL_DISK_FULL) become_read_only(l, err);
+    if (rc != WFL_DISK_FULL) wfl_local_become_read_only(l, err);
     return rc;
 }
 
@@ -211,6 +230,7 @@ static wfl_code write_group(struct local *l, struct local_txn *txn, const struct
 
     if (l->hooks.seal != NULL) rc = l->hooks.seal(l->hooks.ctx, &txn->base, err);
     if (rc != WFL_OK) return rc;
+    wfl_blob_group_fold(l);
     rocksdb_write_writebatch_wi(l->db, sum->sync ? l->write_synced : l->write_buffered, l->batch,
                                 &text);
     if (text != NULL) return write_failed(l, text, err);
@@ -249,6 +269,7 @@ static void run_group(struct local *l, struct wfl_commit *first)
             rc = sync_earlier(l, &err);
         }
         if (rc == WFL_OK) l->commits += sum.applied;
+        wfl_blob_group_settle(l, rc == WFL_OK);
         if (l->hooks.settled != NULL) l->hooks.settled(l->hooks.ctx, rc);
     }
     for (struct wfl_commit *c = first, *next; c != NULL; c = next) {

@@ -30,6 +30,8 @@ wfl_code wfl_local_fail(char *text, const char *step, wfl_error *err)
     return code;
 }
 
+static const char *const family_names[FAMILY_COUNT] = {"blob_index", "blob_segments"};
+
 static struct local *local_of(struct wfl_engine *e)
 {
     return (struct local *)(void *)e; /* base is the first member */
@@ -97,6 +99,18 @@ static wfl_code local_get(struct wfl_engine *e, struct wfl_engine_get *get)
         wfl_fail(&get->err, rc, "read queue is full or closed");
     }
     get->rc = rc;
+    return rc;
+}
+
+static wfl_code local_read(struct wfl_engine *e, enum wfl_space space, wfl_slice key,
+                           struct wfl_pin *pin, wfl_error *err)
+{
+    struct local         *l = local_of(e);
+    struct wfl_engine_get get = {.space = space, .key = key};
+    wfl_code              rc = get_with(l, l->read_disk, &get);
+
+    *pin = get.pin;
+    if (rc != WFL_OK) *err = get.err;
     return rc;
 }
 
@@ -241,6 +255,7 @@ static void local_stats(struct wfl_engine *e, struct wfl_engine_stats *out)
     out->queued = l->queued;
     wfl_mutex_unlock(&l->lock);
     out->pool_queued = wfl_pool_queued(l->pool);
+    wfl_segments_stats(l, out);
     out->memory_bytes = rocksdb_cache_get_usage(l->cache);
     for (int i = 0; i < WFL_SPACE_COUNT; i++) {
         if (rocksdb_property_int_cf(l->db, l->spaces[i], "rocksdb.cur-size-all-mem-tables",
@@ -250,9 +265,8 @@ static void local_stats(struct wfl_engine *e, struct wfl_engine_stats *out)
     }
 }
 
-static wfl_code local_checkpoint(struct wfl_engine *e, const char *path, wfl_error *err)
+static wfl_code checkpoint_records(struct local *l, const char *path, wfl_error *err)
 {
-    struct local         *l = local_of(e);
     char                 *text = NULL;
     rocksdb_checkpoint_t *point = rocksdb_checkpoint_object_create(l->db, &text);
 
@@ -262,12 +276,19 @@ static wfl_code local_checkpoint(struct wfl_engine *e, const char *path, wfl_err
     return text == NULL ? WFL_OK : wfl_local_fail(text, "checkpoint", err);
 }
 
+static wfl_code local_checkpoint(struct wfl_engine *e, const char *path, wfl_error *err)
+{
+    return wfl_segments_checkpoint(local_of(e), path, checkpoint_records, err);
+}
+
 /* ---- open and close */
 
 static void local_stop(struct wfl_engine *e)
 {
     struct local *l = local_of(e);
 
+    l->segments.closing = true;
+    wfl_rewriter_stop(l); /* before the committer, which carries its commits out */
     wfl_local_committer_stop(l);
     if (l->pool != NULL) wfl_pool_stop(l->pool);
 }
@@ -278,6 +299,7 @@ static void local_close(struct wfl_engine *e)
 
     local_stop(e);
     wfl_pool_free(l->pool);
+    wfl_segments_close(l);
     if (l->db != NULL && l->unsynced && !l->read_only) {
         char *text = NULL;
 
@@ -286,6 +308,9 @@ static void local_close(struct wfl_engine *e)
     }
     for (int i = 0; i < WFL_SPACE_COUNT; i++) {
         if (l->spaces[i] != NULL) rocksdb_column_family_handle_destroy(l->spaces[i]);
+    }
+    for (int i = 0; i < FAMILY_COUNT; i++) {
+        if (l->families[i] != NULL) rocksdb_column_family_handle_destroy(l->families[i]);
     }
     if (l->db != NULL) rocksdb_close(l->db);
     wfl_local_options_free(l);
@@ -298,6 +323,13 @@ static const struct wfl_engine_ops local_ops = {
     .get = local_get,
     .range = local_range,
     .work = local_work,
+    .read = local_read,
+    .blob_write = wfl_local_blob_write,
+    .blob_sync = wfl_local_blob_sync,
+    .blob_abandon = wfl_local_blob_abandon,
+    .blob_open = wfl_local_blob_open,
+    .blob_walk = wfl_local_blob_walk,
+    .blob_recount = wfl_local_blob_recount,
     .commit = wfl_local_commit,
     .set_hooks = local_set_hooks,
     .stats = local_stats,
@@ -309,17 +341,22 @@ static const struct wfl_engine_ops local_ops = {
 /* RocksDB wants its "default" column family too; it stays empty. */
 static wfl_code open_database(struct local *l, const char *path, wfl_error *err)
 {
-    const char                     *names[WFL_SPACE_COUNT + 1] = {"default"};
-    const rocksdb_options_t        *options[WFL_SPACE_COUNT + 1] = {l->options};
-    rocksdb_column_family_handle_t *handles[WFL_SPACE_COUNT + 1] = {NULL};
+    enum { COUNT = 1 + WFL_SPACE_COUNT + FAMILY_COUNT };
+
+    const char                     *names[COUNT] = {"default"};
+    const rocksdb_options_t        *options[COUNT] = {l->options};
+    rocksdb_column_family_handle_t *handles[COUNT] = {NULL};
     char                           *text = NULL;
 
     for (int i = 0; i < WFL_SPACE_COUNT; i++) {
         names[i + 1] = wfl_space_names[i];
         options[i + 1] = l->space_options[i];
     }
-    l->db = rocksdb_open_column_families(l->options, path, WFL_SPACE_COUNT + 1, names, options,
-                                         handles, &text);
+    for (int i = 0; i < FAMILY_COUNT; i++) {
+        names[1 + WFL_SPACE_COUNT + i] = family_names[i];
+        options[1 + WFL_SPACE_COUNT + i] = l->family_options;
+    }
+    l->db = rocksdb_open_column_families(l->options, path, COUNT, names, options, handles, &text);
     if (text != NULL) {
         /* Whole phrases: "lock" alone is in "block checksum mismatch" too. */
         bool locked = strstr(text, "While lock file") != NULL ||
@@ -331,11 +368,11 @@ static wfl_code open_database(struct local *l, const char *path, wfl_error *err)
     }
     rocksdb_column_family_handle_destroy(handles[0]);
     memcpy(l->spaces, handles + 1, sizeof l->spaces);
+    memcpy(l->families, handles + 1 + WFL_SPACE_COUNT, sizeof l->families);
     return WFL_OK;
 }
 
-/* Creates the folder where it is missing, and makes its name as durable as what will be in it. */
-static wfl_code make_folder(const struct local *l, const char *path, wfl_error *err)
+wfl_code wfl_local_make_folder(const struct local *l, const char *path, wfl_error *err)
 {
     size_t   len = strlen(path);
     char    *parent;
@@ -374,7 +411,8 @@ wfl_code wfl_engine_open_local(const struct wfl_local_config *config, struct wfl
     l->group_bytes_max = config->group_bytes_max == 0 ? 16u << 20 : config->group_bytes_max;
     wfl_mutex_init(&l->lock, WFL_RANK_ENGINE);
     pthread_cond_init(&l->wake, NULL);
-    rc = make_folder(l, config->path, err);
+    wfl_segments_init(l, config);
+    rc = wfl_local_make_folder(l, config->path, err);
     if (rc == WFL_OK) {
         wfl_local_options_new(l, config);
         rc = open_database(l, config->path, err);
@@ -383,7 +421,9 @@ wfl_code wfl_engine_open_local(const struct wfl_local_config *config, struct wfl
         rc = wfl_pool_new(or_default(config->pool_threads, 4),
                           or_default(config->pool_queue_max, 4096), l->alloc, &l->pool, err);
     }
+    if (rc == WFL_OK) rc = wfl_segments_open(l, config->path, err);
     if (rc == WFL_OK) rc = wfl_local_committer_start(l, err);
+    if (rc == WFL_OK) rc = wfl_rewriter_start(l, err);
     if (rc != WFL_OK) {
         local_close(&l->base);
         return rc;

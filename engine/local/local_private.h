@@ -5,8 +5,12 @@
 #define WFL_ENGINE_LOCAL_PRIVATE_H
 
 #include "engine/engine_private.h"
+#include "engine/local/segments.h"
 
 #include <rocksdb/c.h>
+
+/* Families of RocksDB that engine.h does not tell of (blob_index.c) */
+enum local_family { FAMILY_BLOB_INDEX, FAMILY_BLOB_SEGMENTS, FAMILY_COUNT };
 
 struct local {
     struct wfl_engine       base;
@@ -17,6 +21,8 @@ struct local {
     rocksdb_options_t              *options; /* of the database */
     rocksdb_options_t              *space_options[WFL_SPACE_COUNT];
     rocksdb_column_family_handle_t *spaces[WFL_SPACE_COUNT];
+    rocksdb_options_t              *family_options;
+    rocksdb_column_family_handle_t *families[FAMILY_COUNT];
     rocksdb_cache_t                *cache;
     rocksdb_readoptions_t          *read_memory; /* what is in memory only */
     rocksdb_readoptions_t          *read_disk;
@@ -38,13 +44,28 @@ struct local {
     rocksdb_writebatch_wi_t *batch;
     bool                     unsynced; /* the log holds buffered writes behind its last fsync */
 
+    _Atomic bool     read_only_claimed; /* by who writes the reason */
     _Atomic bool     read_only;
     char             read_only_reason[160]; /* written before read_only, once */
     _Atomic uint64_t commits, groups, syncs;
+
+    struct segments segments;
+};
+
+struct local_txn {
+    struct wfl_txn base;
+    struct local  *local;
+    bool           wrote; /* since the last savepoint */
 };
 
 /* Code and text for an error string of RocksDB, which is freed. `step` names what was tried. */
 wfl_code wfl_local_fail(char *text, const char *step, wfl_error *err);
+
+/* Creates the folder where it is missing, and makes its name as durable as what will be in it. */
+WFL_MUST_USE wfl_code wfl_local_make_folder(const struct local *l, const char *path,
+                                            wfl_error *err);
+/* Any thread. For good; the first reason stays. */
+void wfl_local_become_read_only(struct local *l, const wfl_error *err);
 
 /* committer.c */
 WFL_MUST_USE wfl_code wfl_local_committer_start(struct local *l, wfl_error *err);

@@ -23,6 +23,8 @@
 #define LOG_FILE_BYTES_MAX  (4u << 20)
 #define OPEN_FILES_MAX      1024
 #define OPEN_FILES_MIN      64
+#define OPEN_SEGMENTS_MAX   256
+#define OPEN_SEGMENTS_MIN   16
 
 static uint64_t or_default(uint64_t value, uint64_t fallback)
 {
@@ -72,6 +74,17 @@ static int open_files_max(void)
     return half < OPEN_FILES_MIN ? OPEN_FILES_MIN : (int)half;
 }
 
+/* An eighth of what the process may open at the most. */
+static uint32_t open_segments_max(void)
+{
+    struct rlimit limit;
+    uint64_t      part = OPEN_SEGMENTS_MAX;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) part = limit.rlim_cur / 8;
+    if (part > OPEN_SEGMENTS_MAX) part = OPEN_SEGMENTS_MAX;
+    return part < OPEN_SEGMENTS_MIN ? OPEN_SEGMENTS_MIN : (uint32_t)part;
+}
+
 void wfl_local_options_new(struct local *l, const struct wfl_local_config *config)
 {
     uint64_t write_buffer = or_default(config->write_buffer_bytes, 128u << 20);
@@ -101,6 +114,9 @@ void wfl_local_options_new(struct local *l, const struct wfl_local_config *confi
         l->space_options[i] = new_space_options(l, (enum wfl_space)i, write_buffer);
     }
 
+    l->segments.open_max = open_segments_max();
+    l->family_options = new_space_options(l, WFL_SPACE_META, write_buffer);
+
     l->read_memory = rocksdb_readoptions_create();
     rocksdb_readoptions_set_read_tier(l->read_memory, 1); /* block cache and memtables only */
     l->read_disk = rocksdb_readoptions_create();
@@ -118,6 +134,7 @@ void wfl_local_options_free(struct local *l)
     rocksdb_writeoptions_destroy(l->write_buffered);
     for (int i = 0; i < WFL_SPACE_COUNT; i++)
         rocksdb_options_destroy(l->space_options[i]);
+    rocksdb_options_destroy(l->family_options);
     rocksdb_options_destroy(l->options);
     rocksdb_cache_destroy(l->cache);
 }

@@ -5,17 +5,45 @@
  *
  * Values are counted blocks, so a pin outlives the record. Each write of a group is noted in an
  * undo list: a failed commit takes back its own part, a failed group all of it, a crash what no
- * durable group followed. */
+ * durable group followed.
+ *
+ * A blob is a value too, whose bytes lie in a file that has no name (so that readers have their fd)
+ * instead of behind it. Written ones wait in a list until they are kept or abandoned; kept ones are
+ * records of a space of their own, and so undo and power cuts treat them like any record. */
 #include "engine/engine_private.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BLOBS     WFL_SPACE_COUNT /* the space of kept blobs: name, content in the file */
+#define ALL_COUNT (WFL_SPACE_COUNT + 1)
+
+struct file {                     /* the contents of blobs */
+    uint32_t                refs; /* of values, and of the engine */
+    int                     fd;
+    uint64_t                end;
+    const struct wfl_alloc *alloc;
+};
 
 struct value {
+    struct wfl_blob_handle  handle; /* of a blob that is open */
     uint32_t                refs;
     size_t                  len;
     const struct wfl_alloc *alloc;
+    struct file            *file; /* NULL: no blob */
+    uint64_t                offset;
+    wfl_hash                hash;
+    bool                    synced, verified;
     uint8_t                 bytes[];
+};
+
+struct place { /* written, neither kept nor abandoned */
+    uint64_t      number;
+    struct value *blob;
+    bool          keeping; /* a commit of the group under way keeps it */
 };
 
 struct record {
@@ -29,9 +57,9 @@ struct table {
 };
 
 struct undo {
-    enum wfl_space space;
-    struct value  *key;
-    struct value  *value; /* before; NULL: there was none */
+    int           space;
+    struct value *key;
+    struct value *value; /* before; NULL: there was none */
 };
 
 struct undo_list {
@@ -49,7 +77,12 @@ struct memory {
     struct wfl_engine       base;
     const struct wfl_alloc *alloc;
     bool                    pend;
-    struct table            tables[WFL_SPACE_COUNT];
+    struct table            tables[ALL_COUNT];
+    struct file            *file; /* NULL until the first blob */
+    struct place           *places;
+    size_t                  place_count, place_cap;
+    uint64_t                last_place;
+    uint64_t                blobs_corrupt;
     struct undo_list        unsynced; /* what a power cut would take back */
     struct undo_list        group;    /* of the group under way */
     struct wfl_group_hooks  hooks;
@@ -72,6 +105,30 @@ static struct memory *memory_of(struct wfl_engine *e)
     return (struct memory *)(void *)e;
 }
 
+/* ---- the file of blobs */
+
+static struct file *file_new(const struct wfl_alloc *alloc, wfl_error *err)
+{
+    struct file *f = wfl_alloc_get(alloc, sizeof *f);
+
+    if (f == NULL) {
+        wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+        return NULL;
+    }
+    *f = (struct file){.refs = 1, .alloc = alloc, .fd = memfd_create("wfl-blobs", MFD_CLOEXEC)};
+    if (f->fd >= 0) return f;
+    wfl_fail_errno(err, "memory engine: a file for blobs");
+    wfl_alloc_free(alloc, f);
+    return NULL;
+}
+
+static void file_unref(struct file *f)
+{
+    if (f == NULL || --f->refs > 0) return;
+    close(f->fd);
+    wfl_alloc_free(f->alloc, f);
+}
+
 /* ---- counted bytes */
 
 static struct value *value_new(const struct wfl_alloc *alloc, const wfl_slice *parts, size_t count)
@@ -83,7 +140,10 @@ static struct value *value_new(const struct wfl_alloc *alloc, const wfl_slice *p
         len += parts[i].len;
     v = wfl_alloc_get(alloc, sizeof *v + len);
     if (v == NULL) return NULL;
-    *v = (struct value){.refs = 1, .len = len, .alloc = alloc};
+    memset(v, 0, sizeof *v);
+    v->refs = 1;
+    v->len = len;
+    v->alloc = alloc;
     for (size_t i = 0; i < count; i++) {
         if (parts[i].len > 0) memcpy(v->bytes + at, parts[i].data, parts[i].len);
         at += parts[i].len;
@@ -99,7 +159,9 @@ static struct value *value_ref(struct value *v)
 
 static void value_unref(struct value *v)
 {
-    if (v != NULL && --v->refs == 0) wfl_alloc_free(v->alloc, v);
+    if (v == NULL || --v->refs > 0) return;
+    file_unref(v->file);
+    wfl_alloc_free(v->alloc, v);
 }
 
 static wfl_slice value_slice(const struct value *v)
@@ -206,8 +268,8 @@ static wfl_code txn_get(struct wfl_txn *t, enum wfl_space space, wfl_slice key, 
     return WFL_OK;
 }
 
-static wfl_code write_record(struct memory *m, enum wfl_space space, struct value *key,
-                             struct value *value, wfl_error *err)
+static wfl_code write_record(struct memory *m, int space, struct value *key, struct value *value,
+                             wfl_error *err)
 {
     struct table  *t = &m->tables[space];
     struct record *before;
@@ -254,18 +316,85 @@ static wfl_code txn_remove(struct wfl_txn *t, enum wfl_space space, wfl_slice ke
     return write_record(m, space, k, NULL, err);
 }
 
-static const struct wfl_txn_ops txn_ops = {.get = txn_get, .put = txn_put, .remove = txn_remove};
+static struct place *find_place(struct memory *m, const struct wfl_blob_place *place)
+{
+    for (size_t i = 0; i < m->place_count; i++) {
+        if (m->places[i].number == place->segment) return &m->places[i];
+    }
+    return NULL;
+}
+
+static wfl_code txn_blob_keep(struct wfl_txn *t, wfl_slice name, const struct wfl_blob_place *place,
+                              wfl_error *err)
+{
+    struct memory *m = ((struct memory_txn *)(void *)t)->memory;
+    struct place  *p = find_place(m, place);
+    struct value  *key;
+    wfl_code       rc;
+
+    assert(p != NULL && !p->keeping && p->blob->synced);
+    assert(find(&m->tables[BLOBS], name) == NULL);
+    if (strikes(m, err)) return err->code;
+    key = value_new(m->alloc, &name, 1);
+    if (key == NULL) return wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+    rc = write_record(m, BLOBS, key, value_ref(p->blob), err);
+    p->keeping = rc == WFL_OK;
+    return rc;
+}
+
+static wfl_code txn_blob_drop(struct wfl_txn *t, wfl_slice name, wfl_error *err)
+{
+    struct memory *m = ((struct memory_txn *)(void *)t)->memory;
+    struct value  *key;
+
+    if (strikes(m, err)) return err->code;
+    if (find(&m->tables[BLOBS], name) == NULL) return wfl_fail(err, WFL_NOT_FOUND, "no such blob");
+    key = value_new(m->alloc, &name, 1);
+    if (key == NULL) return wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+    return write_record(m, BLOBS, key, NULL, err);
+}
+
+static const struct wfl_txn_ops txn_ops = {.get = txn_get,
+                                           .put = txn_put,
+                                           .remove = txn_remove,
+                                           .blob_keep = txn_blob_keep,
+                                           .blob_drop = txn_blob_drop};
 
 /* ---- groups */
 
+/* A keep that is undone gives the place back to its owner. */
+static void give_back(struct memory *m, const struct undo *u)
+{
+    struct record *now = u->space == BLOBS ? find(&m->tables[BLOBS], value_slice(u->key)) : NULL;
+
+    for (size_t i = 0; now != NULL && i < m->place_count; i++) {
+        if (m->places[i].blob == now->value) m->places[i].keeping = false;
+    }
+}
+
 /* Undo down to `keep` entries, newest first. */
-static void undo_to(struct table *tables, struct undo_list *list, size_t keep)
+static void undo_to(struct memory *m, struct undo_list *list, size_t keep)
 {
     while (list->count > keep) {
         struct undo *u = &list->items[--list->count];
 
+        give_back(m, u);
         /* Room is there: the record, or its gap, was in the table before. */
-        table_set(&tables[u->space], u->key, u->value);
+        table_set(&m->tables[u->space], u->key, u->value);
+    }
+}
+
+static void forget_place(struct memory *m, struct place *p)
+{
+    value_unref(p->blob);
+    *p = m->places[--m->place_count];
+}
+
+/* The group is stored: its keeps are done. */
+static void settle_places(struct memory *m)
+{
+    for (size_t i = m->place_count; i > 0; i--) {
+        if (m->places[i - 1].keeping) forget_place(m, &m->places[i - 1]);
     }
 }
 
@@ -317,12 +446,13 @@ static wfl_code finish_group(struct memory *m, bool durable, wfl_error *err)
         if (rc == WFL_OK) {
             m->groups++;
             m->syncs += durable;
+            settle_places(m);
         }
     } else if (durable && m->unsynced.count > 0) { /* it may rest on what it has seen */
         forget(&m->unsynced);
         m->syncs++;
     }
-    undo_to(m->tables, &m->group, 0);
+    undo_to(m, &m->group, 0);
     if (m->hooks.settled != NULL) m->hooks.settled(m->hooks.ctx, rc);
     return rc;
 }
@@ -344,7 +474,7 @@ static void run_group(struct memory *m, struct wfl_commit *first)
         }
         c->rc = c->apply(c, &txn.base, &c->err);
         if (c->rc != WFL_OK) {
-            undo_to(m->tables, &m->group, keep);
+            undo_to(m, &m->group, keep);
         } else {
             applied++;
             durable |= c->durability == WFL_DURABLE;
@@ -452,7 +582,191 @@ static void range_now(struct memory *m, struct wfl_engine_range *range)
                                         : wfl_page_fill(range, &position_ops, &p, m->alloc);
 }
 
+/* ---- blobs */
+
+static wfl_code blob_value_new(struct memory *m, wfl_slice content, const wfl_hash *hash,
+                               struct value **out, wfl_error *err)
+{
+    struct value *v;
+    size_t        done = 0;
+
+    if (m->file == NULL) m->file = file_new(m->alloc, err);
+    if (m->file == NULL) return err->code;
+    v = value_new(m->alloc, NULL, 0);
+    if (v == NULL) return wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+    while (done < content.len) {
+        ssize_t n = pwrite(m->file->fd, content.data + done, content.len - done,
+                           (off_t)(m->file->end + done));
+
+        if (n <= 0) {
+            wfl_fail_errno(err, "memory engine: write of a blob");
+            value_unref(v);
+            return err->code;
+        }
+        done += (size_t)n;
+    }
+    v->len = content.len;
+    v->offset = m->file->end;
+    v->hash = *hash;
+    v->file = m->file;
+    m->file->refs++;
+    m->file->end += content.len;
+    *out = v;
+    return WFL_OK;
+}
+
+static wfl_code memory_blob_write(struct wfl_engine *e, wfl_slice name, wfl_slice content,
+                                  const wfl_hash *hash, struct wfl_blob_place *out, wfl_error *err)
+{
+    struct memory *m = memory_of(e);
+    struct value  *v = NULL;
+    wfl_code       rc;
+
+    (void)name;
+    if (m->closing) return wfl_fail(err, WFL_CLOSED, "the store is closing");
+    if (m->read_only) return wfl_fail(err, WFL_READ_ONLY, "the store takes no writes");
+    if (strikes(m, err)) return err->code;
+    if (!grow(m->alloc, (void **)&m->places, &m->place_cap, m->place_count, sizeof *m->places))
+        return wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+    rc = blob_value_new(m, content, hash, &v, err);
+    if (rc != WFL_OK) return rc;
+    m->places[m->place_count++] = (struct place){.number = ++m->last_place, .blob = v};
+    *out = (struct wfl_blob_place){.segment = m->last_place, .len = (uint32_t)content.len};
+    return WFL_OK;
+}
+
+static wfl_code memory_blob_sync(struct wfl_engine *e, const struct wfl_blob_place *places,
+                                 size_t count, wfl_error *err)
+{
+    struct memory *m = memory_of(e);
+
+    if (m->read_only) return wfl_fail(err, WFL_READ_ONLY, "the store takes no writes");
+    if (strikes(m, err)) {
+        if (err->code == WFL_IO) m->read_only = true;
+        return err->code;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct place *p = find_place(m, &places[i]);
+
+        assert(p != NULL);
+        p->blob->synced = true;
+    }
+    return WFL_OK;
+}
+
+static void memory_blob_abandon(struct wfl_engine *e, const struct wfl_blob_place *place)
+{
+    struct memory *m = memory_of(e);
+    struct place  *p = find_place(m, place);
+
+    assert(p != NULL && !p->keeping); /* once, and not what was kept */
+    forget_place(m, p);
+}
+
+static void close_blob(struct wfl_blob_handle *handle)
+{
+    value_unref((struct value *)(void *)handle);
+}
+
+static wfl_code verify(struct memory *m, struct value *v, bool always, wfl_error *err)
+{
+    struct wfl_blob   blob = {.fd = v->file->fd, .offset = v->offset, .len = (uint32_t)v->len};
+    struct wfl_hasher hasher;
+    uint8_t           piece[4096];
+    wfl_hash          hash;
+
+    if (v->verified && !always) return WFL_OK;
+    wfl_hasher_init(&hasher);
+    for (uint32_t at = 0; at < v->len;) {
+        uint32_t n = (uint32_t)(v->len - at < sizeof piece ? v->len - at : sizeof piece);
+        wfl_code rc = wfl_blob_copy(&blob, at, n, piece, err);
+
+        if (rc != WFL_OK) return rc;
+        wfl_hasher_add(&hasher, wfl_slice_of(piece, n));
+        at += n;
+    }
+    hash = wfl_hasher_result(&hasher);
+    v->verified = memcmp(&hash, &v->hash, sizeof hash) == 0;
+    if (v->verified) return WFL_OK;
+    m->blobs_corrupt++;
+    return wfl_fail(err, WFL_CORRUPT_OBJECT, "a blob fails its hash");
+}
+
+static wfl_code memory_blob_open(struct wfl_engine *e, wfl_slice name, bool always,
+                                 struct wfl_blob *out, wfl_error *err)
+{
+    struct memory *m = memory_of(e);
+    struct record *r;
+    struct value  *v;
+    wfl_code       rc;
+
+    if (strikes(m, err)) return err->code;
+    r = find(&m->tables[BLOBS], name);
+    if (r == NULL) return wfl_fail(err, WFL_NOT_FOUND, "no such blob");
+    v = r->value;
+    rc = verify(m, v, always, err);
+    if (rc != WFL_OK) return rc;
+    v->handle.close = close_blob;
+    *out = (struct wfl_blob){.fd = v->file->fd,
+                             .offset = v->offset,
+                             .len = (uint32_t)v->len,
+                             .handle = &value_ref(v)->handle};
+    return WFL_OK;
+}
+
+static wfl_code memory_blob_walk(struct wfl_engine *e, struct wfl_blob_walk *walk, wfl_error *err)
+{
+    struct memory *m = memory_of(e);
+    struct table  *t = &m->tables[BLOBS];
+    wfl_slice      at = wfl_slice_of(walk->at, walk->at_len), name;
+    size_t         i;
+
+    if (strikes(m, err)) return err->code;
+    i = lower_bound(t, at);
+    if (i < t->count && wfl_slice_eq(value_slice(t->records[i].key), at)) i++;
+    if (i >= t->count) {
+        walk->ended = true;
+        return WFL_OK;
+    }
+    name = value_slice(t->records[i].key);
+    walk->at_len = walk->name_len = (uint32_t)name.len;
+    memcpy(walk->at, name.data, name.len);
+    memcpy(walk->name, name.data, name.len);
+    walk->len = (uint32_t)t->records[i].value->len;
+    walk->verdict = verify(m, t->records[i].value, true, &walk->why);
+    return WFL_OK;
+}
+
+static wfl_code memory_blob_recount(struct wfl_engine *e, wfl_error *err)
+{
+    (void)e, (void)err;
+    return WFL_OK; /* nothing is counted apart from what is there */
+}
+
+static void blob_stats(const struct memory *m, struct wfl_engine_stats *out)
+{
+    const struct table *t = &m->tables[BLOBS];
+
+    out->segments = m->file != NULL;
+    out->segment_bytes = m->file == NULL ? 0 : m->file->end;
+    for (size_t i = 0; i < t->count; i++)
+        out->live_bytes += t->records[i].value->len;
+    out->blobs_corrupt = m->blobs_corrupt;
+    out->blobs_pending = m->place_count;
+}
+
 /* ---- the table of functions */
+
+static wfl_code memory_read(struct wfl_engine *e, enum wfl_space space, wfl_slice key,
+                            struct wfl_pin *pin, wfl_error *err)
+{
+    struct wfl_engine_get get = {.space = space, .key = key};
+
+    get_now(memory_of(e), &get);
+    *pin = get.pin;
+    if (get.rc != WFL_OK) *err = get.err;
+    return get.rc;
+}
 
 static wfl_code put_off(struct memory *m, enum pending_kind kind, void *op)
 {
@@ -557,6 +871,7 @@ static void memory_stats(struct wfl_engine *e, struct wfl_engine_stats *out)
     out->read_only = m->read_only;
     if (m->read_only)
         memcpy(out->read_only_reason, "failure asked for", sizeof "failure asked for");
+    blob_stats(m, out);
     out->commits = m->commits;
     out->groups = m->groups;
     out->syncs = m->syncs;
@@ -588,13 +903,17 @@ static void memory_close(struct wfl_engine *e)
     memory_stop(e);
     forget(&m->unsynced);
     forget(&m->group);
-    for (int s = 0; s < WFL_SPACE_COUNT; s++) {
+    for (int s = 0; s < ALL_COUNT; s++) {
         for (size_t i = 0; i < m->tables[s].count; i++) {
             value_unref(m->tables[s].records[i].key);
             value_unref(m->tables[s].records[i].value);
         }
         wfl_alloc_free(m->alloc, m->tables[s].records);
     }
+    while (m->place_count > 0) /* as after a crash: what nobody kept is reclaimed */
+        forget_place(m, &m->places[0]);
+    wfl_alloc_free(m->alloc, m->places);
+    file_unref(m->file);
     wfl_alloc_free(m->alloc, m->unsynced.items);
     wfl_alloc_free(m->alloc, m->group.items);
     wfl_alloc_free(m->alloc, m->pending);
@@ -605,6 +924,13 @@ static const struct wfl_engine_ops memory_ops = {
     .get = memory_get,
     .range = memory_range,
     .work = memory_work,
+    .read = memory_read,
+    .blob_write = memory_blob_write,
+    .blob_sync = memory_blob_sync,
+    .blob_abandon = memory_blob_abandon,
+    .blob_open = memory_blob_open,
+    .blob_walk = memory_blob_walk,
+    .blob_recount = memory_blob_recount,
     .commit = memory_commit,
     .set_hooks = memory_set_hooks,
     .stats = memory_stats,
@@ -626,20 +952,49 @@ wfl_code wfl_engine_open_memory(const struct wfl_memory_config *config, struct w
     return WFL_OK;
 }
 
+/* A copy of a value for another engine; of a blob, in that engine's file. */
+static struct value *copy_value(struct memory *to, struct value *from, wfl_error *err)
+{
+    wfl_slice     bytes = value_slice(from);
+    struct value *v;
+    uint8_t      *map;
+
+    if (from->file == NULL) {
+        v = value_new(to->alloc, &bytes, 1);
+        if (v == NULL) wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+        return v;
+    }
+    v = NULL;
+    map = wfl_alloc_get(to->alloc, from->len);
+    if (map == NULL) {
+        wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+        return NULL;
+    }
+    struct wfl_blob blob = {.fd = from->file->fd, .offset = from->offset};
+
+    blob.len = (uint32_t)from->len;
+    if (wfl_blob_copy(&blob, 0, blob.len, map, err) == WFL_OK &&
+        blob_value_new(to, wfl_slice_of(map, from->len), &from->hash, &v, err) == WFL_OK) {
+        v->synced = true;
+    }
+    wfl_alloc_free(to->alloc, map);
+    return v;
+}
+
 static wfl_code copy_table(struct memory *to, int space, const struct table *from, wfl_error *err)
 {
     struct table *t = &to->tables[space];
 
     for (size_t i = 0; i < from->count; i++) {
-        wfl_slice key = value_slice(from->records[i].key),
-                  value = value_slice(from->records[i].value);
-        struct value *k = value_new(to->alloc, &key, 1), *v = value_new(to->alloc, &value, 1);
+        struct value *k = copy_value(to, from->records[i].key, err),
+                     *v = k == NULL ? NULL : copy_value(to, from->records[i].value, err);
 
         if (k == NULL || v == NULL ||
             !grow(to->alloc, (void **)&t->records, &t->cap, t->count, sizeof *t->records)) {
+            if (v != NULL) wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
             value_unref(k);
             value_unref(v);
-            return wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+            return err->code;
         }
         t->records[t->count++] = (struct record){k, v};
     }
@@ -652,15 +1007,14 @@ static wfl_code take_back(struct memory *copy, const struct undo_list *unsynced,
     for (size_t i = unsynced->count; i > 0; i--) {
         const struct undo *u = &unsynced->items[i - 1];
         struct table      *t = &copy->tables[u->space];
-        wfl_slice          key = value_slice(u->key), value;
-        struct value      *k = value_new(copy->alloc, &key, 1), *v = NULL;
+        struct value      *k = copy_value(copy, u->key, err), *v = NULL;
 
-        if (u->value != NULL) {
-            value = value_slice(u->value);
-            v = value_new(copy->alloc, &value, 1);
+        if (k != NULL && u->value != NULL) v = copy_value(copy, u->value, err);
+        if (k == NULL || (u->value != NULL && v == NULL)) {
+            value_unref(k);
+            return err->code;
         }
-        if (k == NULL || (u->value != NULL && v == NULL) ||
-            !grow(copy->alloc, (void **)&t->records, &t->cap, t->count, sizeof *t->records)) {
+        if (!grow(copy->alloc, (void **)&t->records, &t->cap, t->count, sizeof *t->records)) {
             value_unref(k);
             value_unref(v);
             return wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
@@ -678,7 +1032,7 @@ wfl_code wfl_memory_crash(struct wfl_engine *e, struct wfl_engine **out, wfl_err
 
     rc = wfl_engine_open_memory(&(struct wfl_memory_config){.alloc = m->alloc, .pend = m->pend},
                                 &copy, err);
-    for (int s = 0; s < WFL_SPACE_COUNT && rc == WFL_OK; s++) {
+    for (int s = 0; s < ALL_COUNT && rc == WFL_OK; s++) {
         rc = copy_table(memory_of(copy), s, &m->tables[s], err);
     }
     if (rc == WFL_OK) rc = take_back(memory_of(copy), &m->unsynced, err);

@@ -33,6 +33,7 @@ void bench_init(struct bench *b, enum bench_kind kind)
     b->config = (struct wfl_local_config){.path = b->path,
                                           .block_cache_bytes = 8u << 20,
                                           .write_buffer_bytes = 8u << 20,
+                                          .segment_bytes = 4u << 20,
                                           .pool_threads = 2,
                                           .alloc = &wfl_alloc_libc};
 }
@@ -137,6 +138,10 @@ static wfl_code take_step(struct wfl_txn *t, const struct step *step, wfl_error 
         rc = see_value(t, step, err);
         if (rc == WFL_NOT_FOUND) return WFL_OK;
         return rc == WFL_OK ? wfl_fail(err, WFL_INTERNAL, "there is a value") : rc;
+    case STEP_KEEP:
+        return wfl_txn_blob_keep(t, step->key, step->place, err);
+    case STEP_DROP:
+        return wfl_txn_blob_drop(t, step->key, err);
     case STEP_REFUSE:
         return wfl_fail(err, step->code, "refused by the script");
     case STEP_WAIT:
@@ -303,6 +308,130 @@ void bench_assert_absent(struct bench *b, enum wfl_space space, wfl_slice key)
 
     assert_int_equal(bench_get(b, space, key, &pin), WFL_NOT_FOUND);
     wfl_pin_release(&pin);
+}
+
+/* ---- blobs */
+
+void blob_fill(wfl_slice name, uint8_t *out, uint32_t len)
+{
+    wfl_hash    seed = wfl_hash_of(name);
+    struct prng rng = {0};
+
+    memcpy(&rng.state, seed.bytes, sizeof rng.state);
+    rng.state += len;
+    for (uint32_t at = 0; at < len; at += sizeof(uint64_t)) {
+        uint64_t word = prng_next(&rng);
+
+        memcpy(out + at, &word, len - at < sizeof word ? len - at : sizeof word);
+    }
+}
+
+wfl_code bench_blob_write(struct bench *b, wfl_slice name, uint32_t len, struct wfl_blob_place *out)
+{
+    uint8_t  *bytes = malloc(len);
+    wfl_error err;
+    wfl_hash  hash;
+    wfl_code  rc;
+
+    assert_non_null(bytes);
+    blob_fill(name, bytes, len);
+    hash = wfl_hash_of(wfl_slice_of(bytes, len));
+    rc = wfl_engine_blob_write(b->engine, name, wfl_slice_of(bytes, len), &hash, out, &err);
+    free(bytes);
+    return rc;
+}
+
+wfl_code bench_blob_sync(struct bench *b, const struct wfl_blob_place *place)
+{
+    wfl_error err;
+
+    return wfl_engine_blob_sync(b->engine, place, 1, &err);
+}
+
+wfl_code bench_blob_keep(struct bench *b, wfl_slice name, const struct wfl_blob_place *place)
+{
+    struct step   step = {.kind = STEP_KEEP, .key = name, .place = place};
+    struct script s;
+
+    script_init(&s, b, &step, 1);
+    return script_run(&s);
+}
+
+wfl_code bench_blob_put(struct bench *b, wfl_slice name, uint32_t len)
+{
+    struct wfl_blob_place place;
+    wfl_code              rc = bench_blob_write(b, name, len, &place);
+
+    if (rc != WFL_OK) return rc;
+    rc = bench_blob_sync(b, &place);
+    if (rc == WFL_OK) rc = bench_blob_keep(b, name, &place);
+    if (rc != WFL_OK) wfl_engine_blob_abandon(b->engine, &place);
+    return rc;
+}
+
+wfl_code bench_blob_drop(struct bench *b, wfl_slice name)
+{
+    struct step   step = {.kind = STEP_DROP, .key = name};
+    struct script s;
+
+    script_init(&s, b, &step, 1);
+    return script_run(&s);
+}
+
+void bench_assert_open(const struct wfl_blob *blob, wfl_slice name, uint32_t len)
+{
+    uint8_t       *want = malloc(len), *got = malloc(len);
+    uint32_t       at = len / 3, n = len - at;
+    const uint8_t *map;
+    wfl_error      err;
+
+    assert_true(want != NULL && got != NULL);
+    blob_fill(name, want, len);
+    assert_int_equal(blob->len, len);
+    assert_int_equal(wfl_blob_copy(blob, 0, len, got, &err), WFL_OK);
+    assert_memory_equal(want, got, len);
+    memset(got, 0, len);
+    assert_int_equal(pread(blob->fd, got, len, (off_t)blob->offset), len);
+    assert_memory_equal(want, got, len);
+    map = wfl_blob_map(blob, at, n);
+    assert_non_null(map);
+    assert_memory_equal(want + at, map, n);
+    wfl_blob_unmap(map, at, n);
+    free(want);
+    free(got);
+}
+
+void bench_assert_blob(struct bench *b, wfl_slice name, uint32_t len)
+{
+    for (int always = 0; always < 2; always++) {
+        struct wfl_blob blob;
+        wfl_error       err;
+
+        if (wfl_engine_blob_open(b->engine, name, always == 1, &blob, &err) != WFL_OK)
+            fail_msg("blob %.*s: %s", WFL_FMT(name), err.message);
+        bench_assert_open(&blob, name, len);
+        wfl_blob_close(&blob);
+        wfl_blob_close(&blob);
+    }
+}
+
+void bench_assert_no_blob(struct bench *b, wfl_slice name)
+{
+    struct wfl_blob blob;
+    wfl_error       err;
+
+    assert_int_equal(wfl_engine_blob_open(b->engine, name, false, &blob, &err), WFL_NOT_FOUND);
+    wfl_blob_close(&blob);
+}
+
+void bench_assert_counts(struct bench *b, uint64_t pending)
+{
+    struct wfl_engine_stats stats;
+    wfl_error               err = {0};
+
+    if (wfl_engine_blob_recount(b->engine, &err) != WFL_OK) fail_msg("recount: %s", err.message);
+    wfl_engine_stats(b->engine, &stats);
+    assert_int_equal(stats.blobs_pending, pending);
 }
 
 /* ---- random */

@@ -40,6 +40,8 @@ enum step_kind {
     STEP_EXPECT, /* fails the test unless the transaction sees this value */
     STEP_ABSENT, /* ... unless it sees none */
     STEP_REFUSE, /* apply returns `code` here */
+    STEP_KEEP,   /* the blob at `place` gets the name `key` */
+    STEP_DROP,   /* the blob `key` */
     STEP_WAIT,   /* apply waits until the gate is open: keeps the committer busy */
 };
 struct gate {
@@ -52,6 +54,8 @@ struct step {
     wfl_slice      key, value;
     wfl_code       code;
     struct gate   *gate;
+
+    const struct wfl_blob_place *place;
 };
 struct script {
     struct wfl_commit  commit;
@@ -80,6 +84,23 @@ wfl_code bench_get(struct bench *b, enum wfl_space space, wfl_slice key, struct 
 wfl_code bench_range(struct bench *b, struct wfl_engine_range *range);
 void     bench_assert_value(struct bench *b, enum wfl_space space, wfl_slice key, wfl_slice value);
 void     bench_assert_absent(struct bench *b, enum wfl_space space, wfl_slice key);
+
+/* ---- blobs: content follows from name and length */
+
+void     blob_fill(wfl_slice name, uint8_t *out, uint32_t len);
+wfl_code bench_blob_write(struct bench *b, wfl_slice name, uint32_t len,
+                          struct wfl_blob_place *out);
+wfl_code bench_blob_sync(struct bench *b, const struct wfl_blob_place *place);
+wfl_code bench_blob_keep(struct bench *b, wfl_slice name, const struct wfl_blob_place *place);
+/* Written, synced and kept; abandoned where that fails. */
+wfl_code bench_blob_put(struct bench *b, wfl_slice name, uint32_t len);
+wfl_code bench_blob_drop(struct bench *b, wfl_slice name);
+/* It is there with its content: by copy, by map, by its fd. */
+void bench_assert_blob(struct bench *b, wfl_slice name, uint32_t len);
+void bench_assert_open(const struct wfl_blob *blob, wfl_slice name, uint32_t len);
+void bench_assert_no_blob(struct bench *b, wfl_slice name);
+/* The recount agrees, and so many places are neither kept nor abandoned. */
+void bench_assert_counts(struct bench *b, uint64_t pending);
 
 /* ---- random, replayed by WFL_SEED */
 

@@ -22,6 +22,9 @@ void durable_commits_outlive_a_reopen(void **state);
 void a_durable_commit_without_writes_secures_earlier_ones(void **state);
 void work_is_run_once(void **state);
 void figures_add_up(void **state);
+/* suite_blob.c */
+void a_kept_blob_is_read_until_it_is_dropped(void **state);
+void names_have_any_bytes_and_lengths(void **state);
 /* suite_range.c */
 void keys_order_by_unsigned_bytes(void **state);
 void a_page_says_whether_there_is_more(void **state);

@@ -51,6 +51,8 @@ int main(int argc, char **argv)
          T(a_page_says_whether_there_is_more),
          T(folding_passes_groups_at_the_end_of_the_bytes),
          T(ranges_agree_with_a_naive_model),
+         T(a_kept_blob_is_read_until_it_is_dropped),
+         T(names_have_any_bytes_and_lengths),
     };
 
     for (size_t i = 0; i < WFL_COUNT(names); i++) {
