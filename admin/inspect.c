@@ -27,21 +27,31 @@ static void print_left(int64_t seconds)
 {
     if (seconds <= 0) {
         printf("expired");
-    } else if (seconds >= 2 * 86400) {
+    } else if (seconds >= INT64_C(2) * 86400) {
         printf("%lld days left", (long long)(seconds / 86400));
-    } else if (seconds >= 2 * 3600) {
+    } else if (seconds >= INT64_C(2) * 3600) {
         printf("%lld hours left", (long long)(seconds / 3600));
     } else {
         printf("%lld seconds left", (long long)seconds);
     }
 }
 
-/* Bytes from a packet may be anything: only visible ones reach the terminal. */
+/* Texts of a packet may be anything: what a terminal would obey (C0, DEL, C1) does not reach it. */
+static void print_text(wfl_slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i], next = i + 1 < text.len ? text.data[i + 1] : 0;
+        bool    c1 = c == 0xC2 && next >= 0x80 && next < 0xA0;
+
+        putchar(c < 0x20 || c == 0x7F || c1 ? '?' : c);
+        if (c1) i++;
+    }
+}
+
 static void print_quoted(wfl_slice text)
 {
     putchar('\'');
-    for (size_t i = 0; i < text.len; i++)
-        putchar(text.data[i] >= 0x20 && text.data[i] != 0x7F ? text.data[i] : '?');
+    print_text(text);
     putchar('\'');
 }
 
@@ -64,8 +74,9 @@ static void print_link(const struct wfl_packet *p, uint32_t i, int64_t now)
         print_quoted(link->sub);
         putchar('\n');
     }
-    printf("    signer  %.*s\n", WFL_FMT(link->kid));
-    printf("    holder  %s\n", link->holder_thumb.text);
+    printf("    signer  ");
+    print_text(link->kid);
+    printf("\n    holder  %s\n", link->holder_thumb.text);
     printf("    valid   %s to %s (", from, to);
     print_left(link->exp - now);
     printf(")\n");
@@ -88,6 +99,25 @@ static void print_link(const struct wfl_packet *p, uint32_t i, int64_t now)
     print_limit("max_object_bytes", link->limits.max_object_bytes);
     print_limit("requests_per_second", link->limits.requests_per_second);
     print_limit("bytes_per_second", link->limits.bytes_per_second);
+}
+
+static void write_limits(wfl_json *json, const struct wfl_limits *limits)
+{
+    const struct {
+        const char *name;
+        uint64_t    value;
+    } rows[] = {{"max_object_bytes", limits->max_object_bytes},
+                {"requests_per_second", limits->requests_per_second},
+                {"bytes_per_second", limits->bytes_per_second}};
+
+    wfl_json_key(json, "limits");
+    wfl_json_object(json);
+    for (size_t i = 0; i < WFL_COUNT(rows); i++) {
+        if (rows[i].value == UINT64_MAX) continue;
+        wfl_json_key(json, rows[i].name);
+        wfl_json_u64(json, rows[i].value);
+    }
+    wfl_json_end(json);
 }
 
 static void write_link(wfl_json *json, const struct wfl_link *link)
@@ -132,6 +162,7 @@ static void write_link(wfl_json *json, const struct wfl_link *link)
         wfl_json_end(json);
     }
     wfl_json_end(json);
+    write_limits(json, &link->limits);
     wfl_json_end(json);
 }
 

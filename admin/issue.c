@@ -5,12 +5,8 @@
  * by the server's own rules before anything is written. */
 #include "admin/admin.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
-
 #define LIST_MAX            64
-#define TTL_DEFAULT_SECONDS (30 * 86400)
+#define TTL_DEFAULT_SECONDS (INT64_C(30) * 86400)
 
 struct issue_args {
     const char *key, *parent, *to, *ttl, *delegate, *sub, *aud, *out, *endpoint;
@@ -24,7 +20,7 @@ static int parse_args(int argc, char **argv, struct issue_args *a)
 {
 #define ONE(flag, place)                                                                           \
     {                                                                                              \
-        .name = flag, .has_value = true, .values = &a->place, .max = 1, .count = &a->has_##place   \
+        .name = (flag), .has_value = true, .values = &a->place, .max = 1, .count = &a->has_##place \
     }
     const struct cli_option options[] = {
         ONE("--key", key),
@@ -123,39 +119,20 @@ static int fill_issue(const struct issue_args *a, struct wfl_grant *grants, stru
     return CLI_DONE;
 }
 
+/* Never in place of another file: that could be the key which a typing mistake names. */
 static int write_plain(const char *path, wfl_slice text)
 {
-    int     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    ssize_t n = fd < 0 ? -1 : write(fd, text.data, text.len);
-    bool    ok = n == (ssize_t)text.len && write(fd, "\n", 1) == 1;
+    wfl_buf   line;
+    wfl_error err = {.code = WFL_OK};
+    wfl_code  rc;
 
-    if (fd >= 0) ok = close(fd) == 0 && ok;
-    return ok ? CLI_DONE : cli_fail(CLI_FAILED, "%s: %s", path, strerror(errno));
-}
-
-/* Key and packet in one file, for a client to use as it is. */
-static int write_credential(const struct issue_args *a, wfl_slice packet)
-{
-    struct wfl_secret   key_text = {0}, text = {0};
-    struct wfl_key_pair holder = {0};
-    wfl_arena           arena;
-    wfl_error           err = {0};
-    wfl_code            rc;
-
-    wfl_arena_init(&arena, &wfl_alloc_libc, 128u << 10);
-    rc = wfl_key_read_file(a->to, true, &key_text, &err);
-    if (rc == WFL_OK) {
-        rc = wfl_key_parse_private(wfl_slice_of(key_text.data, key_text.len), &arena, &holder, NULL,
-                                   NULL, &err);
-    }
-    if (rc == WFL_OK)
-        rc = wfl_key_write_private(&holder, packet, wfl_slice_str(a->endpoint), &text, &err);
-    if (rc == WFL_OK) rc = wfl_key_write_file(a->out, wfl_slice_of(text.data, text.len), &err);
-    wfl_secret_free(&key_text);
-    wfl_secret_free(&text);
-    wfl_key_pair_free(&holder);
-    wfl_arena_fini(&arena);
-    return rc == WFL_OK ? CLI_DONE : cli_fail(CLI_FAILED, "credential: %s", err.message);
+    wfl_buf_init(&line, &wfl_alloc_libc, WFL_PACKET_BYTES_MAX + 1);
+    wfl_buf_add(&line, text);
+    wfl_buf_add_u8(&line, '\n');
+    rc = wfl_buf_ok(&line) ? wfl_key_write_file(path, wfl_buf_slice(&line), &err)
+                           : wfl_fail(&err, WFL_NOMEM, "out of memory");
+    wfl_buf_fini(&line);
+    return rc == WFL_OK ? CLI_DONE : cli_fail(CLI_FAILED, "%s", err.message);
 }
 
 static void print_issued(const struct wfl_issue *issue, wfl_slice packet, const char *out)
@@ -190,7 +167,7 @@ static int deliver(const struct issue_args *a, const struct wfl_issue *issue, wf
     int status = CLI_DONE;
 
     if (a->credential > 0) {
-        status = write_credential(a, packet);
+        status = admin_write_credential(a->to, packet, a->endpoint, a->out);
     } else if (a->out != NULL) {
         status = write_plain(a->out, packet);
     }
@@ -203,7 +180,7 @@ static int deliver(const struct issue_args *a, const struct wfl_issue *issue, wf
     return CLI_DONE;
 }
 
-static int sign_and_deliver(const struct issue_args *a, struct wfl_issue *issue, wfl_arena *arena)
+static int sign_and_deliver(const struct issue_args *a, struct wfl_issue issue, wfl_arena *arena)
 {
     struct wfl_secret      text = {0};
     struct wfl_key_pair    signer = {0};
@@ -224,11 +201,11 @@ static int sign_and_deliver(const struct issue_args *a, struct wfl_issue *issue,
                         err.message);
     }
     wfl_random_fill(&wfl_random_system, random, sizeof random);
-    rc = wfl_ulid_next(&source, wfl_clock_unix_ms(&wfl_clock_system), random, &issue->jti, &err);
-    issue->signer = &signer;
+    rc = wfl_ulid_next(&source, wfl_clock_unix_ms(&wfl_clock_system), random, &issue.jti, &err);
+    issue.signer = &signer;
     wfl_buf_init(&packet, &wfl_alloc_libc, WFL_PACKET_BYTES_MAX);
-    if (rc == WFL_OK) rc = wfl_packet_issue(issue, &wfl_alloc_libc, &packet, &err);
-    status = rc == WFL_OK ? deliver(a, issue, wfl_buf_slice(&packet))
+    if (rc == WFL_OK) rc = wfl_packet_issue(&issue, &wfl_alloc_libc, &packet, &err);
+    status = rc == WFL_OK ? deliver(a, &issue, wfl_buf_slice(&packet))
                           : cli_fail(CLI_FAILED, "not issued: %s", err.message);
     wfl_buf_fini(&packet);
     wfl_key_pair_free(&signer);
@@ -248,7 +225,7 @@ int admin_issue(int argc, char **argv)
     if (status != CLI_DONE) return status;
     wfl_arena_init(&arena, &wfl_alloc_libc, 256u << 10);
     if (a.parent != NULL) status = admin_read_packet(a.parent, &arena, &issue.parent);
-    if (status == CLI_DONE) status = sign_and_deliver(&a, &issue, &arena);
+    if (status == CLI_DONE) status = sign_and_deliver(&a, issue, &arena);
     wfl_arena_fini(&arena);
     return status;
 }

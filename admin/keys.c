@@ -96,8 +96,8 @@ int admin_keygen(int argc, char **argv)
         rc = wfl_key_write_private(&pair, (wfl_slice){0}, (wfl_slice){0}, &text, &err);
     if (rc == WFL_OK) {
         thumb = wfl_key_thumb(&pair.pub);
-        snprintf(own, sizeof own, "%s.json",
-                 thumb.text); /* without --out: named by its thumbprint */
+        /* Without --out: named by its thumbprint, which may begin with a dash. */
+        snprintf(own, sizeof own, "key-%s.json", thumb.text);
         if (path == NULL) path = own;
         rc = wfl_key_write_file(path, wfl_slice_of(text.data, text.len), &err);
     }

@@ -9,7 +9,9 @@
 static const char help_text[] =
     "Usage: wfldb-admin COMMAND [OPTIONS]\n"
     "\n"
-    "  keygen [--out FILE]           a new key pair: key file (0600), thumbprint on stdout\n"
+    "  keygen [--out FILE]           a new key pair: key file (0600, default "
+    "key-THUMBPRINT.json),\n"
+    "                                thumbprint on stdout\n"
     "  public FILE                   its public JWK\n"
     "  issue --key FILE [--parent PACKET-FILE] --to JWK-FILE --grant 'BUCKET[:PREFIX]=OP,OP'...\n"
     "        [--ttl 30d] [--delegate N] [--sub NAME] [--aud NAME] [--limit NAME=N]... [--out "
@@ -19,10 +21,13 @@ static const char help_text[] =
     "instead;\n"
     "                                JWK-FILE must then hold the private key\n"
     "        --endpoint URL          with --credential: the server that it is for\n"
+    "  credential KEY-FILE PACKET-FILE --out FILE [--endpoint URL]\n"
+    "                                a credential file of a key and the packet issued to it\n"
     "  inspect PACKET-FILE [--root FILE]...\n"
     "                                its links, grants and times, in words; whether a root trusts "
     "it\n"
     "\n"
+    "Files that exist are never replaced.\n"
     "Ops: get put delete scan watch manage admin. Limits: max_object_bytes, requests_per_second,\n"
     "bytes_per_second. --json prints JSON. --help, --version.\n"
     "Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused, 4 not found.\n";
@@ -35,6 +40,7 @@ int main(int argc, char **argv)
     } commands[] = {{"keygen", admin_keygen},
                     {"public", admin_public},
                     {"issue", admin_issue},
+                    {"credential", admin_credential},
                     {"inspect", admin_inspect}};
     wfl_error err = {0};
 
@@ -45,17 +51,19 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
             fputs(help_text, stdout);
-            return CLI_DONE;
+            return cli_finish(CLI_DONE);
         }
         if (strcmp(argv[i], "--version") == 0 && i == 1) {
             puts("wfldb-admin " WFL_VERSION);
-            return CLI_DONE;
+            return cli_finish(CLI_DONE);
         }
     }
     if (argc < 2)
-        return cli_fail(CLI_USAGE, "name a command: keygen, public, issue or inspect; see --help");
+        return cli_fail(CLI_USAGE,
+                        "name a command: keygen, public, issue, credential or inspect; see --help");
     for (size_t i = 0; i < WFL_COUNT(commands); i++) {
-        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 2, argv + 2);
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return cli_finish(commands[i].run(argc - 2, argv + 2));
     }
     return cli_fail(CLI_USAGE, "'%s' is no command; see wfldb-admin --help", argv[1]);
 }

@@ -175,8 +175,9 @@ bool wfl_packet_grants(const struct wfl_packet *p, enum wfl_op op, wfl_slice buc
 bool wfl_packet_reaches(const struct wfl_packet *p, wfl_slice bucket);
 
 /* Issue: build and sign one link; with `parent` it is appended to the chain. The result is checked
- * by the same rules (parse, escalation), so nothing unusable is ever issued. `out` gets the
- * packet's text. WFL_PACKET_ESCALATION, WFL_PACKET_MALFORMED say what is wrong. */
+ * by the same rules (parse, escalation, times that meet), so nothing unusable is ever issued. `out`
+ * gets the packet's text, nothing on failure. WFL_PACKET_ESCALATION, WFL_PACKET_UNTRUSTED (signer
+ * is not the parent's holder), WFL_PACKET_MALFORMED say what is wrong; WFL_NOMEM. */
 struct wfl_issue {
     const struct wfl_key_pair *signer;
     wfl_slice                  parent; /* packet text; empty: signer is a root */

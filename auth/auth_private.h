@@ -15,6 +15,8 @@
 /* Strict JSON: one object, valid UTF-8, no member name twice anywhere, no NUL, nothing behind it,
  * at most AUTH_JSON_DEPTH_MAX deep. NULL with a reason in `why` (a literal of ours). */
 json_t *auth_json_load(wfl_slice text, const char **why);
+/* Once a process, before jansson is used. */
+void auth_json_init(void);
 /* The string member's bytes; empty with false where it is absent or no string. */
 bool auth_json_string(const json_t *object, const char *name, wfl_slice *out);
 
@@ -23,6 +25,20 @@ void auth_sha256(wfl_slice bytes, uint8_t out[32]);
 /* A public JWK's x from a JSON object: kty, crv, canonical point, not of small order. `why` as
  * above. */
 bool auth_jwk_public(const json_t *jwk, wfl_public_key *out, const char **why);
+
+/* ---- canonical requests, in the two steps between which a request is judged (canonical.c) */
+
+struct signed_headers { /* sorted, none twice; in an arena */
+    const struct wfl_auth_header **list;
+    size_t                         count;
+};
+/* DUPLICATE_HEADER, HEADER_TOO_LARGE, NOMEM. */
+WFL_MUST_USE wfl_code canonical_sort_headers(const struct wfl_auth_request *r, wfl_arena *arena,
+                                             struct signed_headers *out, wfl_error *err);
+WFL_MUST_USE wfl_code canonical_write_text(const struct wfl_auth_request *r,
+                                           const struct signed_headers   *headers,
+                                           const char *credential_sha256_hex, wfl_arena *arena,
+                                           wfl_buf *out, wfl_error *err);
 
 /* The owning shape of a packet; struct wfl_packet is its first member. */
 struct packet_owner {

@@ -275,7 +275,8 @@ static wfl_code check_nonce(const struct found *f, wfl_arena *arena, wfl_slice *
 
 /* Canonical text in arena memory of a size that cannot be outrun: every byte triples at the most.
  */
-static wfl_code canonical_text(const struct wfl_auth_request *r, const char *sha256_hex,
+static wfl_code canonical_text(const struct wfl_auth_request *r,
+                               const struct signed_headers *headers, const char *sha256_hex,
                                wfl_arena *arena, wfl_buf *out, wfl_error *err)
 {
     size_t size = 256 + r->method.len + 3 * (r->path.len + r->query.len) + r->authority.len;
@@ -286,11 +287,12 @@ static wfl_code canonical_text(const struct wfl_auth_request *r, const char *sha
         return wfl_fail(err, WFL_HEADER_TOO_LARGE, "the request's head is too large to sign");
     *out = (wfl_buf){.data = wfl_arena_get(arena, size), .cap = size, .max = size};
     if (out->data == NULL) return wfl_fail(err, WFL_NOMEM, "auth: out of memory");
-    return wfl_canonical_write(r, sha256_hex, arena, out, err);
+    return canonical_write_text(r, headers, sha256_hex, arena, out, err);
 }
 
 static wfl_code check_signature(const struct wfl_packet *packet, const struct wfl_auth_request *r,
-                                const struct found *f, wfl_arena *arena, wfl_error *err)
+                                const struct found *f, const struct signed_headers *headers,
+                                wfl_arena *arena, wfl_error *err)
 {
     uint8_t  signature[WFL_SIGNATURE_LEN];
     wfl_buf  text;
@@ -303,7 +305,7 @@ static wfl_code check_signature(const struct wfl_packet *packet, const struct wf
         return wfl_fail(err, WFL_SIGNATURE_MALFORMED,
                         "X-WflDB-Signature is missing or not the base64url of 64 bytes");
     }
-    rc = canonical_text(r, packet->text_sha256_hex, arena, &text, err);
+    rc = canonical_text(r, headers, packet->text_sha256_hex, arena, &text, err);
     if (rc != WFL_OK) return rc;
     if (!wfl_key_verify(&wfl_packet_last(packet)->holder, wfl_buf_slice(&text), signature)) {
         return wfl_fail(err, WFL_SIGNATURE_INVALID,
@@ -315,18 +317,20 @@ static wfl_code check_signature(const struct wfl_packet *packet, const struct wf
 wfl_code wfl_auth_authenticate(struct wfl_auth *a, const struct wfl_auth_request *r,
                                wfl_arena *arena, struct wfl_identity *out, wfl_error *err)
 {
-    struct wfl_identity id = {0};
-    struct found        f;
-    wfl_time            now = time_now(a->clock);
-    wfl_slice           credential = {0};
-    wfl_code            rc = find_headers(r, &f, err);
+    struct wfl_identity   id = {0};
+    struct found          f;
+    struct signed_headers headers;
+    wfl_time              now = time_now(a->clock);
+    wfl_slice             credential = {0};
+    wfl_code              rc = find_headers(r, &f, err);
 
+    if (rc == WFL_OK) rc = canonical_sort_headers(r, arena, &headers, err);
     if (rc == WFL_OK) rc = read_content(r, &f, &id, err);
     if (rc == WFL_OK) rc = read_credential(&f, &credential, err);
     if (rc == WFL_OK) rc = find_packet(a, credential, now.sec, &id.packet, err);
     if (rc == WFL_OK) rc = check_time(a, &f, now, &id.timestamp, err);
     if (rc == WFL_OK) rc = check_nonce(&f, arena, &id.nonce, err);
-    if (rc == WFL_OK) rc = check_signature(id.packet, r, &f, arena, err);
+    if (rc == WFL_OK) rc = check_signature(id.packet, r, &f, &headers, arena, err);
     if (rc != WFL_OK) {
         wfl_identity_fini(&id);
         return rc;

@@ -129,7 +129,7 @@ static bool is_signed(wfl_slice name)
                                        WFL_LIT("if-none-match"), WFL_LIT("if-range"),
                                        WFL_LIT("range")};
 
-    if (name.len > 8 && wfl_slice_eq_nocase(wfl_slice_of(name.data, 8), WFL_S("x-wfldb-"))) {
+    if (name.len >= 8 && wfl_slice_eq_nocase(wfl_slice_of(name.data, 8), WFL_S("x-wfldb-"))) {
         return !wfl_slice_eq_nocase(name, WFL_S("x-wfldb-signature"));
     }
     for (size_t i = 0; i < WFL_COUNT(others); i++) {
@@ -164,8 +164,8 @@ static void add_lower(wfl_buf *out, wfl_slice text)
     out->len += text.len;
 }
 
-static wfl_code write_headers(const struct wfl_auth_request *r, wfl_arena *arena, wfl_buf *out,
-                              wfl_error *err)
+wfl_code canonical_sort_headers(const struct wfl_auth_request *r, wfl_arena *arena,
+                                struct signed_headers *out, wfl_error *err)
 {
     const struct wfl_auth_header **list;
     size_t                         count = 0;
@@ -178,21 +178,30 @@ static wfl_code write_headers(const struct wfl_auth_request *r, wfl_arena *arena
         if (is_signed(r->headers[i].name)) list[count++] = &r->headers[i];
     }
     qsort(list, count, sizeof(struct wfl_auth_header *), by_lower_name);
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && by_lower_name(&list[i - 1], &list[i]) == 0) {
+    for (size_t i = 1; i < count; i++) {
+        if (by_lower_name(&list[i - 1], &list[i]) == 0) {
             return wfl_fail(err, WFL_DUPLICATE_HEADER, "header %.*s is sent twice",
                             WFL_FMT(list[i]->name));
         }
-        add_lower(out, list[i]->name);
-        wfl_buf_add_u8(out, ':');
-        wfl_buf_add(out, wfl_slice_trim(list[i]->value));
-        wfl_buf_add_u8(out, '\n');
     }
+    *out = (struct signed_headers){list, count};
     return WFL_OK;
 }
 
-wfl_code wfl_canonical_write(const struct wfl_auth_request *r, const char *credential_sha256_hex,
-                             wfl_arena *arena, wfl_buf *out, wfl_error *err)
+static void write_headers(const struct signed_headers *headers, wfl_buf *out)
+{
+    for (size_t i = 0; i < headers->count; i++) {
+        add_lower(out, headers->list[i]->name);
+        wfl_buf_add_u8(out, ':');
+        wfl_buf_add(out, wfl_slice_trim(headers->list[i]->value));
+        wfl_buf_add_u8(out, '\n');
+    }
+}
+
+wfl_code canonical_write_text(const struct wfl_auth_request *r,
+                              const struct signed_headers   *headers,
+                              const char *credential_sha256_hex, wfl_arena *arena, wfl_buf *out,
+                              wfl_error *err)
 {
     size_t   longest = r->path.len > r->query.len ? r->path.len : r->query.len;
     uint8_t *scratch = wfl_arena_get(arena, longest + 1);
@@ -212,8 +221,18 @@ wfl_code wfl_canonical_write(const struct wfl_auth_request *r, const char *crede
     wfl_buf_add_u8(out, '\n');
     wfl_buf_add_str(out, credential_sha256_hex);
     wfl_buf_add_u8(out, '\n');
-    rc = write_headers(r, arena, out, err);
-    if (rc == WFL_OK && !wfl_buf_ok(out))
-        rc = wfl_fail(err, WFL_NOMEM, "canonical request: out of memory or too long");
-    return rc;
+    write_headers(headers, out);
+    if (!wfl_buf_ok(out))
+        return wfl_fail(err, WFL_NOMEM, "canonical request: out of memory or too long");
+    return WFL_OK;
+}
+
+wfl_code wfl_canonical_write(const struct wfl_auth_request *r, const char *credential_sha256_hex,
+                             wfl_arena *arena, wfl_buf *out, wfl_error *err)
+{
+    struct signed_headers headers;
+    wfl_code              rc = canonical_sort_headers(r, arena, &headers, err);
+
+    return rc == WFL_OK ? canonical_write_text(r, &headers, credential_sha256_hex, arena, out, err)
+                        : rc;
 }

@@ -1,8 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * JSON from outside, strictly. jansson refuses duplicate members, bad UTF-8, NULs and trailing
- * text; what it lacks is a depth that we choose, so the depth is counted before it parses. */
+ * text; what it lacks is a depth that we choose, so the depth is counted before it parses. Its
+ * memory is wiped when it is freed: a key file's private half passes through it. */
 #include "auth/auth_private.h"
+
+#include <malloc.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+/* Refused memory, jansson 2.14 loses bytes of a token and frees what it never got: of a packet it
+ * could then make another one. Its pieces are small and short-lived; ending is the lesser evil. */
+static void *json_memory(size_t n)
+{
+    void *p = malloc(n);
+
+    if (p == NULL) abort();
+    return p;
+}
+
+static void wipe_and_free(void *p)
+{
+    if (p != NULL) sodium_memzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+void auth_json_init(void)
+{
+    json_malloc_t get;
+    json_free_t   let_go;
+
+    /* A program that brought its own keeps them: what they gave must go back to them. */
+    json_get_alloc_funcs(&get, &let_go);
+    if (get == malloc && let_go == free) json_set_alloc_funcs(json_memory, wipe_and_free);
+}
 
 static bool too_deep(wfl_slice text)
 {

@@ -2,7 +2,7 @@
  *
  * Key files and credential files: JWKs of RFC 8037 with our members. A file with a private half is
  * read into secret memory, refused where others can read it, and created for its owner alone.
- * jansson's own copies of a private key are wiped by an allocator that clears what it frees. */
+ * jansson's copies of a private key are wiped when it frees them (json_in.c). */
 #include "auth/auth_private.h"
 
 #include <errno.h>
@@ -93,7 +93,6 @@ wfl_code wfl_key_parse_private(wfl_slice text, wfl_arena *arena, struct wfl_key_
     struct wfl_key_pair pair = {0};
     wfl_public_key      pub;
     json_t             *jwk = auth_json_load(text, &why);
-    wfl_slice           d;
     wfl_code            rc;
 
     if (jwk == NULL) return not_a_key(err, why);
@@ -101,8 +100,6 @@ wfl_code wfl_key_parse_private(wfl_slice text, wfl_arena *arena, struct wfl_key_
     if (rc == WFL_OK) rc = copy_text(jwk, "packet", arena, packet, err);
     if (rc == WFL_OK) rc = copy_text(jwk, "endpoint", arena, endpoint, err);
     if (rc == WFL_OK) rc = read_private(jwk, &pub, &pair, err);
-    /* jansson's copy of d lies in ordinary memory until here. */
-    if (auth_json_string(jwk, "d", &d)) sodium_memzero((void *)(uintptr_t)d.data, d.len);
     json_decref(jwk);
     if (rc == WFL_OK) *out = pair;
     return rc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Issuing: one link is written, signed, appended to its parent, and the whole is parsed again by
- * the rules of the server. What that refuses is never handed out. */
+ * the rules of the server. What that refuses, and what could never be in force, is not handed out.
+ */
 #include "auth/auth_private.h"
 
 static void write_header(const struct wfl_issue *issue, wfl_buf *out)
@@ -116,32 +117,68 @@ static void add_b64u(wfl_buf *out, wfl_slice bytes)
     out->len += WFL_B64U_LEN(bytes.len);
 }
 
-static wfl_code write_packet(const struct wfl_issue *issue, wfl_buf *part, wfl_buf *out,
+static bool is_text(wfl_slice s)
+{
+    return wfl_utf8_valid(s) && (s.len == 0 || memchr(s.data, 0, s.len) == NULL);
+}
+
+/* What the writer would change or leave out without a word. */
+static wfl_code check_writable(const struct wfl_issue *issue, wfl_error *err)
+{
+    bool ok = is_text(issue->sub) && is_text(issue->aud);
+
+    for (uint32_t i = 0; i < issue->grant_count && ok; i++)
+        ok = is_text(issue->grants[i].bucket) && is_text(issue->grants[i].prefix);
+    if (!ok) {
+        return wfl_fail(err, WFL_PACKET_MALFORMED,
+                        "sub, aud, buckets and prefixes must be UTF-8 without NUL");
+    }
+    for (uint32_t i = 0; i < issue->grant_count; i++) {
+        if (issue->grants[i].ops >= WFL_OP_ADMIN << 1)
+            return wfl_fail(err, WFL_PACKET_MALFORMED, "an op that does not exist");
+    }
+    return WFL_OK;
+}
+
+/* Both buffers have all their memory: what does not fit is too large, not out of memory. */
+static wfl_code write_packet(const struct wfl_issue *issue, wfl_buf *part, wfl_buf *text,
                              wfl_error *err)
 {
     uint8_t signature[WFL_SIGNATURE_LEN];
     size_t  start;
 
     if (issue->parent.len > 0) {
-        wfl_buf_add(out, issue->parent);
-        wfl_buf_add_u8(out, '~');
+        wfl_buf_add(text, issue->parent);
+        wfl_buf_add_u8(text, '~');
     }
-    start = out->len;
+    start = text->len;
     write_header(issue, part);
-    add_b64u(out, wfl_buf_slice(part));
-    wfl_buf_add_u8(out, '.');
+    add_b64u(text, wfl_buf_slice(part));
+    wfl_buf_add_u8(text, '.');
     part->len = 0;
     write_payload(issue, part);
-    add_b64u(out, wfl_buf_slice(part));
-    if (!wfl_buf_ok(part) || !wfl_buf_ok(out)) {
-        return wfl_fail(err, WFL_PACKET_MALFORMED, "the packet would be larger than 8192 bytes");
+    add_b64u(text, wfl_buf_slice(part));
+    wfl_key_sign(issue->signer, wfl_slice_of(text->data + start, text->len - start), signature);
+    wfl_buf_add_u8(text, '.');
+    add_b64u(text, wfl_slice_of(signature, sizeof signature));
+    if (!wfl_buf_ok(part) || !wfl_buf_ok(text)) {
+        return wfl_fail(err, WFL_PACKET_MALFORMED, "the packet would be larger than %d bytes",
+                        WFL_PACKET_BYTES_MAX);
     }
-    wfl_key_sign(issue->signer, wfl_slice_of(out->data + start, out->len - start), signature);
-    wfl_buf_add_u8(out, '.');
-    add_b64u(out, wfl_slice_of(signature, sizeof signature));
-    return wfl_buf_ok(out)
-               ? WFL_OK
-               : wfl_fail(err, WFL_PACKET_MALFORMED, "the packet would be larger than 8192 bytes");
+    return WFL_OK;
+}
+
+/* All links at once, or the packet is of no use to anybody. */
+static wfl_code check_times(const struct wfl_packet *p, wfl_error *err)
+{
+    int64_t from = 0, to = INT64_MAX;
+
+    for (uint32_t i = 0; i < p->link_count; i++) {
+        if (p->links[i].nbf > from) from = p->links[i].nbf;
+        if (p->links[i].exp < to) to = p->links[i].exp;
+    }
+    return from < to ? WFL_OK
+                     : wfl_fail(err, WFL_PACKET_MALFORMED, "the packet would never be in force");
 }
 
 /* The rules that do not depend on a server: structure, signer, narrowing. */
@@ -160,6 +197,7 @@ static wfl_code check(const struct wfl_issue *issue, const struct wfl_alloc *all
                       "the parent packet belongs to another key than the signing one");
     }
     if (rc == WFL_OK) rc = packet_verify_narrowing(packet, err);
+    if (rc == WFL_OK) rc = check_times(packet, err);
     wfl_packet_unref(packet);
     return rc;
 }
@@ -167,15 +205,24 @@ static wfl_code check(const struct wfl_issue *issue, const struct wfl_alloc *all
 wfl_code wfl_packet_issue(const struct wfl_issue *issue, const struct wfl_alloc *alloc,
                           wfl_buf *out, wfl_error *err)
 {
-    wfl_buf  part;
+    wfl_buf  part, text;
     size_t   start = out->len;
-    wfl_code rc;
+    wfl_code rc = check_writable(issue, err);
 
+    if (rc != WFL_OK) return rc;
     wfl_buf_init(&part, alloc, WFL_PACKET_BYTES_MAX);
-    rc = write_packet(issue, &part, out, err);
+    wfl_buf_init(&text, alloc, WFL_PACKET_BYTES_MAX + 1); /* b64u writes a NUL */
+    if (wfl_buf_reserve(&part, part.max) == NULL || wfl_buf_reserve(&text, text.max) == NULL) {
+        rc = wfl_fail(err, WFL_NOMEM, "issuing: out of memory");
+    }
+    if (rc == WFL_OK) rc = write_packet(issue, &part, &text, err);
+    if (rc == WFL_OK) rc = check(issue, alloc, wfl_buf_slice(&text), err);
+    if (rc == WFL_OK) {
+        wfl_buf_add(out, wfl_buf_slice(&text));
+        if (!wfl_buf_ok(out)) rc = wfl_fail(err, WFL_NOMEM, "issuing: no room for the packet");
+    }
     wfl_buf_fini(&part);
-    if (rc == WFL_OK)
-        rc = check(issue, alloc, wfl_slice_of(out->data + start, out->len - start), err);
+    wfl_buf_fini(&text);
     if (rc != WFL_OK) out->len = start;
     return rc;
 }

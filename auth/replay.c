@@ -4,7 +4,7 @@
  * leaves the window; the key is drawn at start, so nobody can choose nonces that collide. A
  * client's hashes lie in 64 small tables: making one larger, or rid of what has expired, touches a
  * few thousand entries and never holds a reactor. Full is refused: a live nonce is never forgotten
- * to make room. */
+ * to make room, an expired one always is, also where its client never comes back. */
 #include "auth/auth_private.h"
 
 #include <sodium.h>
@@ -14,6 +14,7 @@
 #define BUCKETS       64 /* of clients in a shard */
 #define SLOTS_MIN     16
 #define CLIENT_CHARGE 128 /* what a client's own memory counts in nonces */
+#define SWEEPS_MAX    8   /* shards that one call clears where all places are taken */
 
 struct slot {
     uint64_t hash; /* 0: empty */
@@ -24,6 +25,7 @@ struct table {
     struct slot *slots;
     uint32_t     cap; /* a power of two, or 0 */
     uint32_t     used;
+    int64_t      oldest_sec; /* no slot expires before it */
 };
 
 struct client {
@@ -36,6 +38,7 @@ struct client {
 
 struct shard {
     wfl_mutex      lock;
+    int64_t        swept_sec;
     struct client *buckets[BUCKETS];
 };
 
@@ -44,6 +47,7 @@ struct replay {
     uint8_t                 key[crypto_shorthash_siphashx24_KEYBYTES];
     uint64_t                per_client_max, max;
     _Atomic uint64_t        used, clients;
+    _Atomic uint32_t        sweep; /* the shard where clearing goes on */
     struct shard            shards[SHARDS];
 };
 
@@ -101,62 +105,95 @@ static struct slot *find_slot(const struct table *t, uint64_t hash)
     return &t->slots[i];
 }
 
-/* Only what is live moves into a table with room. False: no memory, the old one stays. */
-static bool rebuild(struct replay *r, struct client *c, struct table *t, int64_t now_sec)
+static uint32_t count_live(const struct table *t, int64_t now_sec)
 {
-    struct table bigger = {.cap = SLOTS_MIN};
-    uint32_t     live = 0;
+    uint32_t live = 0;
 
     for (uint32_t i = 0; i < t->cap; i++)
         live += t->slots[i].hash != 0 && t->slots[i].expires_sec >= now_sec;
-    while (bigger.cap < live * 2 + 2)
-        bigger.cap *= 2;
-    bigger.slots = wfl_alloc_zero(r->alloc, bigger.cap, sizeof *bigger.slots);
-    if (bigger.slots == NULL) return false;
-    for (uint32_t i = 0; i < t->cap; i++) {
-        if (t->slots[i].hash == 0 || t->slots[i].expires_sec < now_sec) continue;
-        *find_slot(&bigger, t->slots[i].hash) = t->slots[i];
-        bigger.used++;
+    return live;
+}
+
+static void insert(struct table *t, struct slot slot)
+{
+    *find_slot(t, slot.hash) = slot;
+    t->used++;
+    if (slot.expires_sec < t->oldest_sec) t->oldest_sec = slot.expires_sec;
+}
+
+/* Only what is live moves into a table with room for `more`. False: no memory, the old one stays.
+ */
+static bool rebuild(struct replay *r, struct client *c, struct table *t, uint32_t more,
+                    int64_t now_sec)
+{
+    struct table fresh = {.oldest_sec = INT64_MAX};
+    uint32_t     need = count_live(t, now_sec) + more;
+
+    if (need > 0) {
+        fresh.cap = SLOTS_MIN;
+        while (fresh.cap < need * 2)
+            fresh.cap *= 2;
+        fresh.slots = wfl_alloc_zero(r->alloc, fresh.cap, sizeof *fresh.slots);
+        if (fresh.slots == NULL) return false;
     }
-    c->used -= t->used - bigger.used;
-    r->used -= t->used - bigger.used;
+    for (uint32_t i = 0; i < t->cap; i++) {
+        if (t->slots[i].hash != 0 && t->slots[i].expires_sec >= now_sec)
+            insert(&fresh, t->slots[i]);
+    }
+    c->used -= t->used - fresh.used;
+    r->used -= t->used - fresh.used;
     wfl_alloc_free(r->alloc, t->slots);
-    *t = bigger;
+    *t = fresh;
     return true;
 }
 
-static bool needs_room(const struct replay *r, const struct client *c, const struct table *t)
+static bool is_full(const struct replay *r, const struct client *c)
 {
-    return t->used + 1 > t->cap / 4 * 3 || c->used >= r->per_client_max || r->used >= r->max;
+    return c->used >= r->per_client_max || r->used >= r->max;
+}
+
+/* No room for one client more. */
+static bool is_nearly_full(const struct replay *r)
+{
+    return r->used + CLIENT_CHARGE >= r->max;
+}
+
+/* One table's expired nonces. */
+static void forget_expired(struct replay *r, struct client *c, struct table *t, int64_t now_sec)
+{
+    /* Without memory for the live ones all stay: the next table may have none. */
+    if (t->used > 0 && t->oldest_sec < now_sec) (void)!rebuild(r, c, t, 0, now_sec);
+}
+
+static void make_room(struct replay *r, struct client *c, int64_t now_sec)
+{
+    for (int i = 0; i < TABLES && is_full(r, c); i++)
+        forget_expired(r, c, &c->tables[i], now_sec);
 }
 
 static wfl_code spend_locked(struct replay *r, struct client *c, uint64_t hash, int64_t now_sec,
                              int64_t expires_sec, wfl_error *err)
 {
     struct table *t = &c->tables[hash % TABLES];
-    struct slot  *slot;
+    struct slot  *slot = t->cap > 0 ? find_slot(t, hash) : NULL;
 
-    if (t->cap > 0) {
-        slot = find_slot(t, hash);
-        if (slot->hash == hash && slot->expires_sec >= now_sec) {
-            return wfl_fail(err, WFL_REPLAYED, "this nonce was used before");
-        }
-        if (slot->hash == hash) { /* an expired one, used anew */
-            slot->expires_sec = expires_sec;
-            return WFL_OK;
-        }
+    if (slot != NULL && slot->hash == hash && slot->expires_sec >= now_sec) {
+        return wfl_fail(err, WFL_REPLAYED, "this nonce was used before");
     }
-    if (needs_room(r, c, t)) {
-        if (!rebuild(r, c, t, now_sec)) return wfl_fail(err, WFL_NOMEM, "nonces: out of memory");
-        if (c->used >= r->per_client_max || r->used >= r->max) {
+    if (slot != NULL && slot->hash == hash) { /* an expired one, used anew */
+        slot->expires_sec = expires_sec;
+    } else {
+        if (is_full(r, c)) make_room(r, c, now_sec);
+        if (is_full(r, c)) {
             return wfl_fail(err, WFL_RATE_LIMITED,
                             "more requests in the time window than nonces are remembered");
         }
+        if (t->used + 1 > t->cap / 4 * 3 && !rebuild(r, c, t, 1, now_sec))
+            return wfl_fail(err, WFL_NOMEM, "nonces: out of memory");
+        insert(t, (struct slot){hash, expires_sec});
+        c->used++;
+        r->used++;
     }
-    *find_slot(t, hash) = (struct slot){hash, expires_sec};
-    t->used++;
-    c->used++;
-    r->used++;
     if (expires_sec > c->expires_sec) c->expires_sec = expires_sec;
     return WFL_OK;
 }
@@ -203,6 +240,34 @@ static wfl_code make_client_locked(struct replay *r, struct client **bucket, con
     return WFL_OK;
 }
 
+/* What expired is let go of only where its client comes by; in a shard whose clients stay away it
+ * would take places for ever. Once a second for a shard, so a full memory costs no more than that.
+ */
+static void sweep_shard(struct replay *r, struct shard *s, int64_t now_sec)
+{
+    static const uint8_t nobody[sizeof((struct client *)0)->id] = {0};
+
+    wfl_mutex_lock(&s->lock);
+    for (int b = 0; b < BUCKETS && s->swept_sec != now_sec; b++) {
+        find_client_locked(r, &s->buckets[b], nobody, now_sec);
+        for (struct client *c = s->buckets[b]; c != NULL; c = c->next) {
+            for (int i = 0; i < TABLES && is_nearly_full(r); i++)
+                forget_expired(r, c, &c->tables[i], now_sec);
+        }
+    }
+    if (is_nearly_full(r)) { /* else it may hold more, and is the next one again */
+        s->swept_sec = now_sec;
+        r->sweep++;
+    }
+    wfl_mutex_unlock(&s->lock);
+}
+
+static void sweep(struct replay *r, int64_t now_sec)
+{
+    for (int i = 0; i < SWEEPS_MAX && is_nearly_full(r); i++)
+        sweep_shard(r, &r->shards[r->sweep % SHARDS], now_sec);
+}
+
 wfl_code replay_spend(struct replay *r, wfl_slice client, wfl_slice nonce, int64_t now_sec,
                       int64_t expires_sec, wfl_error *err)
 {
@@ -216,6 +281,7 @@ wfl_code replay_spend(struct replay *r, wfl_slice client, wfl_slice nonce, int64
     crypto_shorthash_siphashx24(digest, nonce.data, nonce.len, r->key);
     memcpy(&hash, digest, sizeof hash);
     if (hash == 0) hash = 1;
+    if (is_nearly_full(r)) sweep(r, now_sec);
     s = &r->shards[id[0] % SHARDS];
     bucket = &s->buckets[id[1] % BUCKETS];
     wfl_mutex_lock(&s->lock);

@@ -8,6 +8,7 @@
 
 wfl_code wfl_auth_init(wfl_error *err)
 {
+    auth_json_init();
     return sodium_init() < 0 ? wfl_fail(err, WFL_INTERNAL, "libsodium cannot start") : WFL_OK;
 }
 

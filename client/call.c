@@ -5,6 +5,7 @@
  * client whose clock is off (timestamp_skew) takes the server's from Date and tries once more. */
 #include "client/client_private.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -12,6 +13,9 @@
 
 #define ERROR_TEXT_MAX (64u << 10)
 #define HEAD_TEXT_MAX  (256u << 10)
+
+#define CONNECT_TIMEOUT_MS 10000L
+#define STALL_SECONDS      60L /* without a byte in either direction */
 
 struct wfldb {
     CURL               *curl;
@@ -48,13 +52,16 @@ static char *format(const char *a, const char *b)
     return asprintf(&out, "%s%s", a, b) < 0 ? NULL : out;
 }
 
-/* What curl will send as Host: the port is left out where it is the scheme's own. */
+/* What curl will send as Host: the port is left out where it is the scheme's own. NULL: no URL of
+ * http or https. */
 static char *authority_of(const char *endpoint)
 {
     CURLU *url = curl_url();
-    char  *host = NULL, *port = NULL, *out = NULL;
+    char  *scheme = NULL, *host = NULL, *port = NULL, *out = NULL;
 
     if (url != NULL && curl_url_set(url, CURLUPART_URL, endpoint, 0) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+        (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
         curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
         bool has_port =
             curl_url_get(url, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT) == CURLUE_OK;
@@ -62,6 +69,7 @@ static char *authority_of(const char *endpoint)
         if (asprintf(&out, "%s%s%s", host, has_port ? ":" : "", has_port ? port : "") < 0)
             out = NULL;
     }
+    curl_free(scheme);
     curl_free(host);
     curl_free(port);
     curl_url_cleanup(url);
@@ -127,7 +135,7 @@ wfldb *wfldb_open(const wfldb_options *options, wfldb_error *err)
     if (rc == WFL_OK) rc = read_endpoint(db, options->endpoint, endpoint, &arena, &why);
     wfl_arena_fini(&arena);
     db->http2 = options->http2 != 0;
-    db->timeout_ms = options->timeout_ms == 0 ? 60000 : options->timeout_ms;
+    db->timeout_ms = options->timeout_ms;
     db->curl = curl_easy_init();
     if (rc != WFL_OK || db->curl == NULL) {
         set_error(err, 0, rc == WFL_OK || rc == WFL_NOMEM ? "memory" : "credential",
@@ -175,8 +183,20 @@ void call_fini(struct call *c)
     wfl_arena_fini(&c->arena);
 }
 
+static bool can_be_sent(const char *name, wfl_slice value)
+{
+    for (const char *at = name; *at != '\0'; at++) {
+        if (!isalnum((unsigned char)*at) && *at != '-') return false;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] < 0x20 || value.data[i] == 0x7F) return false;
+    }
+    return true;
+}
+
 void call_header(struct call *c, const char *name, wfl_slice value)
 {
+    if (!can_be_sent(name, value)) c->bad_header = name;
     if (c->header_count == CALL_HEADERS_MAX) { /* more than the server takes: told by its limit */
         c->query.failed = true;
         return;
@@ -253,7 +273,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     wfl_slice    bytes = wfl_slice_of(data, size * count);
 
     curl_easy_getinfo(c->db->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status < 400 && c->sink != NULL) {
+    if (status >= 200 && status < 300 && c->sink != NULL) {
         wfl_hasher_add(&c->hasher, bytes);
         c->received += bytes.len;
         c->sink_refused = c->sink(c->ctx, data, bytes.len) != 0;
@@ -281,18 +301,29 @@ static struct curl_slist *add_line(struct curl_slist *list, const char *name, wf
 
 static struct curl_slist *header_list(struct call *c, const struct wfl_signed_headers *s, bool *ok)
 {
-    struct curl_slist *list = NULL;
-    char               authorization[16] = "Authorization";
+    struct curl_slist *list = NULL, *longer;
 
-    list = add_line(list, authorization, wfl_slice_str(c->db->authorization), ok);
+    list = add_line(list, "Authorization", wfl_slice_str(c->db->authorization), ok);
     list = add_line(list, "X-WflDB-Timestamp", wfl_slice_str(s->timestamp), ok);
     list = add_line(list, "X-WflDB-Nonce", wfl_slice_str(s->nonce), ok);
     list = add_line(list, "X-WflDB-Signature", wfl_slice_str(s->signature), ok);
     for (uint32_t i = 0; i < c->header_count; i++) {
         list = add_line(list, (const char *)c->headers[i].name.data, c->headers[i].value, ok);
     }
-    list = curl_slist_append(list, "Expect:");
-    return list;
+    longer = curl_slist_append(list, "Expect:"); /* nothing behind the colon: not sent */
+    if (longer == NULL) *ok = false;
+    return longer == NULL ? list : longer;
+}
+
+/* libcurl 7.88 breaks on the second HTTP/2 request of a connection that was opened with prior
+ * knowledge (curl #10634; Debian 12 has it, 8.0 does not): there each request gets its own. */
+static void avoid_broken_reuse(const wfldb *db)
+{
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+
+    if (!db->http2 || version < 0x075800 || version >= 0x080000) return;
+    curl_easy_setopt(db->curl, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(db->curl, CURLOPT_FORBID_REUSE, 1L);
 }
 
 static void set_options(struct call *c, const char *url, struct curl_slist *headers)
@@ -305,6 +336,9 @@ static void set_options(struct call *c, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, c->method);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, c->db->timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
@@ -314,6 +348,7 @@ static void set_options(struct call *c, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
                      c->db->http2 ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
                                   : (long)CURL_HTTP_VERSION_1_1);
+    avoid_broken_reuse(c->db);
     if (strcmp(c->method, "HEAD") == 0) curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     if (c->has_body) {
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
@@ -338,6 +373,20 @@ static wfl_code sign(struct call *c, wfl_slice path, struct wfl_signed_headers *
                          &wfl_random_system, &c->arena, out, err);
 }
 
+static int fail_unsent(struct call *c, const wfl_error *err)
+{
+    char detail[256];
+
+    if (c->bad_header != NULL) {
+        snprintf(detail, sizeof detail,
+                 "%s: a name has letters, digits and '-', a value no control characters",
+                 c->bad_header);
+        return call_fail(c, "request", detail);
+    }
+    if (err->code == WFL_OK) return call_fail(c, "request", "the request is too large");
+    return call_fail(c, err->code == WFL_NOMEM ? "memory" : "request", err->message);
+}
+
 static int perform(struct call *c)
 {
     struct wfl_signed_headers signed_headers;
@@ -345,19 +394,18 @@ static int perform(struct call *c)
     wfl_buf                   url;
     size_t                    path_at;
     bool                      ok = true;
-    wfl_error                 err = {0};
+    wfl_error                 err = {.code = WFL_OK};
     CURLcode                  code = CURLE_OUT_OF_MEMORY;
 
     wfl_buf_init(&url, &wfl_alloc_libc, 64u << 10);
     wfl_buf_add_str(&url, c->db->endpoint);
     path_at = url.len;
     write_path(c, &url);
-    if (!wfl_buf_ok(&url) || !wfl_buf_ok(&c->query) ||
+    if (c->bad_header != NULL || !wfl_buf_ok(&url) || !wfl_buf_ok(&c->query) ||
         sign(c, wfl_slice_of(url.data + path_at, url.len - path_at), &signed_headers, &err) !=
             WFL_OK) {
         wfl_buf_fini(&url);
-        return call_fail(c, "memory",
-                         err.message[0] == '\0' ? "the request is too large" : err.message);
+        return fail_unsent(c, &err);
     }
     if (c->query.len > 0) wfl_buf_add_u8(&url, '?');
     wfl_buf_add(&url, wfl_buf_slice(&c->query));
@@ -390,6 +438,11 @@ static void copy_text(char *out, size_t cap, wfl_slice text)
     snprintf(out, cap, "%.*s", WFL_FMT(text));
 }
 
+static const char *code_of_status(int status)
+{
+    return status == 403 ? "forbidden" : status == 404 ? "not_found" : "refused";
+}
+
 /* problem+json into the caller's error; a HEAD has no body, then the status speaks. */
 static void read_problem(struct call *c)
 {
@@ -399,10 +452,7 @@ static void read_problem(struct call *c)
     char        status[64];
 
     snprintf(status, sizeof status, "the server answered %d", c->status);
-    set_error(c->err, c->status,
-              code != NULL       ? code
-              : c->status == 404 ? "not_found"
-                                 : "refused",
+    set_error(c->err, c->status, code != NULL ? code : code_of_status(c->status),
               detail != NULL ? detail : status);
     copy_text(c->err->request_id, sizeof c->err->request_id, call_answer_header(c, "x-request-id"));
     copy_text(c->err->version, sizeof c->err->version, call_answer_header(c, "x-wfldb-version"));
@@ -425,14 +475,31 @@ static bool adopt_server_clock(struct call *c)
     return true;
 }
 
+/* A refusal of a HEAD does not say which it is; then Date decides whether it can be the clock. */
+static bool may_be_skew(const struct call *c)
+{
+    return strcmp(c->err->code, "timestamp_skew") == 0 ||
+           (c->status == 401 && strcmp(c->method, "HEAD") == 0);
+}
+
+static int fail_answer(struct call *c)
+{
+    char detail[160];
+
+    snprintf(detail, sizeof detail,
+             "%.100s answered %d, which no wflDB server does; check the endpoint", c->db->endpoint,
+             c->status);
+    return call_fail(c, "answer", detail);
+}
+
 int call_send(struct call *c)
 {
     for (int attempt = 0;; attempt++) {
         if (perform(c) != 0) return -1;
-        if (c->status < 400) return 0;
+        if (c->status >= 200 && c->status < 300) return 0;
+        if (c->status < 400) return fail_answer(c);
         read_problem(c);
-        if (attempt > 0 || strcmp(c->err->code, "timestamp_skew") != 0 || !adopt_server_clock(c))
-            return -1;
+        if (attempt > 0 || !may_be_skew(c) || !adopt_server_clock(c)) return -1;
         memset(c->err, 0, sizeof *c->err);
     }
 }

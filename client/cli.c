@@ -14,7 +14,16 @@ void cli_set_program(const char *name)
     program = name;
 }
 
-int cli_fail(int code, const char *format, ...)
+/* Whatever a server or a file says: one line, and nothing that a terminal obeys (C0, DEL, C1). */
+static void keep_on_one_line(unsigned char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text < 0x20 || *text == 0x7F) *text = ' ';
+        if (text[0] == 0xC2 && text[1] >= 0x80 && text[1] < 0xA0) text[0] = text[1] = ' ';
+    }
+}
+
+int(cli_fail)(int code, const char *format, ...)
 {
     char    text[1024];
     va_list args;
@@ -22,11 +31,17 @@ int cli_fail(int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    for (char *c = text; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20) *c = ' '; /* one line, whatever a server sent */
-    }
+    keep_on_one_line((unsigned char *)text);
     fprintf(stderr, "%s: %s\n", program, text);
     return code;
+}
+
+int cli_finish(int status)
+{
+    bool failed_before = ferror(stdout) != 0, failed = fflush(stdout) != 0;
+
+    if (status != CLI_DONE || (!failed && !failed_before)) return status;
+    return cli_fail(CLI_FAILED, "standard output: %s", failed ? strerror(errno) : "write failed");
 }
 
 /* ---- options */
@@ -190,13 +205,14 @@ int cli_read_all(const char *path, size_t max, uint8_t **out, size_t *len)
         text.len += n;
     }
     bool failed = ferror(f) != 0;
+    int  why = errno;
     if (!standard) fclose(f);
     if (failed || !wfl_buf_ok(&text) || text.len > max) {
         bool large = text.len > max;
 
         wfl_buf_fini(&text);
         if (large) return cli_fail(CLI_FAILED, "%s is larger than %zu bytes", path, max);
-        return cli_fail(CLI_FAILED, "%s: %s", path, failed ? strerror(errno) : "out of memory");
+        return cli_fail(CLI_FAILED, "%s: %s", path, failed ? strerror(why) : "out of memory");
     }
     *out = text.data;
     *len = text.len;

@@ -13,7 +13,12 @@ enum cli_exit { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_REFUSED = 3, CL
 
 /* "program: message" on stderr, one line; returns `code`. */
 WFL_PRINTF(2, 3) int cli_fail(int code, const char *format, ...);
+#ifdef __clang_analyzer__ /* as with wfl_fail */
+#define cli_fail(code, ...) ((void)cli_fail(code, __VA_ARGS__), (code))
+#endif
 void cli_set_program(const char *name);
+/* At the end of main: what was printed must have been written. `status`, or CLI_FAILED. */
+int cli_finish(int status);
 
 struct cli_option {
     const char  *name; /* "--grant"; a short form beside it: "-l" */

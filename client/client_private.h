@@ -22,6 +22,7 @@ struct call {
     const void            *body;
     size_t                 body_len;
     bool                   has_body;
+    const char            *bad_header; /* a name or value that no header can carry */
 
     int (*sink)(void *ctx, const void *data,
                 size_t len); /* of a good answer's body; NULL: into text */
@@ -41,10 +42,11 @@ struct call {
 void call_init(struct call *c, wfldb *db, const char *method, const char *bucket, const char *key,
                wfldb_error *err);
 void call_fini(struct call *c);
-/* Both strings must live until the call is made. */
+/* Both strings must live until the call is made. What would break out of its line is not sent: the
+ * call then fails with "request". */
 void call_header(struct call *c, const char *name, wfl_slice value);
 void call_param(struct call *c, const char *name, const char *value); /* NULL value: left out */
-/* Sign and send; once more where the clocks differ. 0: a status below 400. */
+/* Sign and send; once more where the clocks differ. 0: a status of 2xx; nothing else is a yes. */
 int call_send(struct call *c);
 /* The first header of that name; empty: none. Points into c->head. */
 wfl_slice call_answer_header(const struct call *c, const char *name);

@@ -32,6 +32,8 @@ int command_rb(struct command *c);
 
 /* "BUCKET/KEY" in two; both are freed by the caller with one free(*bucket). */
 int command_split(const char *text, bool key_needed, char **bucket, const char **key);
+/* A word that must be a bucket's name and nothing more. */
+int command_check_bucket(const char *text);
 /* The exit code for a failed call, told on stderr. */
 int command_failed(const wfldb_error *err, const char *what);
 

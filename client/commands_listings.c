@@ -21,7 +21,7 @@ static int list_buckets(struct command *c)
         free(document);
         return CLI_DONE;
     }
-    root = json_loads(document, 0, NULL);
+    root = json_loads(document, 0, NULL); /* the library has seen that it is an object */
     json_array_foreach(json_object_get(root, "buckets"), i, item)
     {
         const char *name = json_string_value(json_object_get(item, "name"));
@@ -144,7 +144,9 @@ int command_mb(struct command *c)
 {
     char       *document = NULL;
     wfldb_error err;
+    int         status = command_check_bucket(c->words.items[0]);
 
+    if (status != CLI_DONE) return status;
     if (wfldb_bucket_create(c->db, c->words.items[0], NULL, &document, &err) != 0) {
         return command_failed(&err, c->words.items[0]);
     }
@@ -160,7 +162,9 @@ int command_mb(struct command *c)
 int command_rb(struct command *c)
 {
     wfldb_error err;
+    int         status = command_check_bucket(c->words.items[0]);
 
+    if (status != CLI_DONE) return status;
     if (wfldb_bucket_delete(c->db, c->words.items[0], &err) != 0)
         return command_failed(&err, c->words.items[0]);
     if (c->json) {

@@ -14,7 +14,10 @@
 
 int command_failed(const wfldb_error *err, const char *what)
 {
-    int code = err->status == 404 ? CLI_NOT_FOUND : err->status >= 400 ? CLI_REFUSED : CLI_FAILED;
+    int code = err->status == 404                  ? CLI_NOT_FOUND
+               : err->status >= 400                ? CLI_REFUSED
+               : strcmp(err->code, "request") == 0 ? CLI_USAGE
+                                                   : CLI_FAILED;
 
     if (err->request_id[0] != '\0') {
         return cli_fail(code, "%s: %s (%s, request %s)", what, err->detail, err->code,
@@ -40,6 +43,13 @@ int command_split(const char *text, bool key_needed, char **bucket, const char *
                         key_needed ? "/KEY" : "");
     }
     return CLI_DONE;
+}
+
+int command_check_bucket(const char *text)
+{
+    if (wfl_name_bucket_valid(wfl_slice_str(text))) return CLI_DONE;
+    return cli_fail(CLI_USAGE, "'%s' is no BUCKET: a bucket's name is 3 to 63 of a-z 0-9 . -",
+                    text);
 }
 
 /* "name=value" words into pairs; the words are cut in place in copies. */
@@ -130,21 +140,22 @@ static void print_object(const wfldb_object *o)
 static int put_bytes(struct command *c, const char *bucket, const char *key, const uint8_t *data,
                      size_t len)
 {
+    const uint32_t    meta_count = c->meta_count, tag_count = c->tag_count;
     wfldb_pair        meta[COMMAND_PAIRS_MAX], tags[COMMAND_PAIRS_MAX];
     wfldb_put_options options = {.content_type = c->content_type,
                                  .meta = meta,
-                                 .meta_count = c->meta_count,
+                                 .meta_count = meta_count,
                                  .tags = tags,
-                                 .tag_count = c->tag_count,
+                                 .tag_count = tag_count,
                                  .if_match = c->if_match,
                                  .if_none_match = c->if_none_match,
                                  .buffered = c->buffered};
     wfldb_object      object = {0};
     wfldb_error       err;
-    int               status = make_pairs(c->meta, c->meta_count, meta, "--meta");
+    int               status = make_pairs(c->meta, meta_count, meta, "--meta");
 
     if (status != CLI_DONE) return status;
-    status = make_pairs(c->tags, c->tag_count, tags, "--tag");
+    status = make_pairs(c->tags, tag_count, tags, "--tag");
     if (status == CLI_DONE) {
         if (wfldb_put(c->db, bucket, key, data, len, &options, &object, &err) != 0) {
             status = command_failed(&err, c->words.items[1]);
@@ -153,9 +164,9 @@ static int put_bytes(struct command *c, const char *bucket, const char *key, con
         } else {
             printf("%s/%s  %llu bytes  %s\n", bucket, key, (unsigned long long)len, object.version);
         }
-        free_pairs(tags, c->tag_count);
+        free_pairs(tags, tag_count);
     }
-    free_pairs(meta, c->meta_count);
+    free_pairs(meta, meta_count);
     wfldb_object_free(&object);
     return status;
 }
@@ -190,59 +201,118 @@ int command_put(struct command *c)
 
 /* ---- get and cat */
 
+struct target {
+    FILE       *file;
+    const char *name; /* for people */
+    int         why;  /* errno of the write that failed */
+};
+
 static int to_file(void *ctx, const void *data, size_t len)
 {
-    return fwrite(data, 1, len, ctx) == len ? 0 : -1;
+    struct target *t = ctx;
+
+    if (fwrite(data, 1, len, t->file) == len) return 0;
+    t->why = errno;
+    return -1;
+}
+
+static int fetch(struct command *c, const char *bucket, const char *key, struct target *t,
+                 wfldb_object *out)
+{
+    wfldb_error err;
+
+    if (wfldb_get(c->db, bucket, key, to_file, t, out, &err) == 0) return CLI_DONE;
+    if (t->why != 0) return cli_fail(CLI_FAILED, "%s: %s", t->name, strerror(t->why));
+    return command_failed(&err, c->words.items[0]);
 }
 
 static int get_to_stdout(struct command *c, const char *bucket, const char *key)
 {
-    wfldb_object object = {0};
-    wfldb_error  err;
+    struct target t = {.file = stdout, .name = "standard output"};
+    wfldb_object  object = {0};
+    int           status = fetch(c, bucket, key, &t, &object);
 
-    if (wfldb_get(c->db, bucket, key, to_file, stdout, &object, &err) != 0) {
-        return command_failed(&err, c->words.items[0]);
-    }
     wfldb_object_free(&object);
-    return CLI_DONE;
+    return status;
+}
+
+static int fail_errno(const char *path)
+{
+    return cli_fail(CLI_FAILED, "%s: %s", path, strerror(errno));
+}
+
+/* A pipe or a device is written to; a file beside it could only replace it. */
+static int get_in_place(struct command *c, const char *bucket, const char *key, const char *path,
+                        wfldb_object *out)
+{
+    struct target t = {.file = fopen(path, "we"), .name = path};
+    int           status;
+
+    if (t.file == NULL) return fail_errno(path);
+    status = fetch(c, bucket, key, &t, out);
+    if (fclose(t.file) != 0 && status == CLI_DONE) status = fail_errno(path);
+    return status;
+}
+
+/* Complete and on the disk before it takes the name. */
+static int get_and_rename(struct command *c, const char *bucket, const char *key, const char *path,
+                          mode_t mode, wfldb_object *out)
+{
+    struct target t = {.name = path};
+    char         *temporary = NULL;
+    int           status, fd;
+
+    if (asprintf(&temporary, "%s.XXXXXX", path) < 0) return cli_fail(CLI_FAILED, "out of memory");
+    fd = mkstemp(temporary);
+    if (fd < 0) {
+        status = fail_errno(path);
+        free(temporary);
+        return status;
+    }
+    if (fchmod(fd, mode) != 0 || (t.file = fdopen(fd, "w")) == NULL) {
+        status = fail_errno(path);
+        close(fd);
+    } else {
+        status = fetch(c, bucket, key, &t, out);
+        if (status == CLI_DONE && (fflush(t.file) != 0 || fsync(fd) != 0))
+            status = fail_errno(path);
+        if (fclose(t.file) != 0 && status == CLI_DONE) status = fail_errno(path);
+        if (status == CLI_DONE && rename(temporary, path) != 0) status = fail_errno(path);
+    }
+    if (status != CLI_DONE) unlink(temporary);
+    free(temporary);
+    return status;
 }
 
 static int get_to_file(struct command *c, const char *bucket, const char *key, const char *path)
 {
-    char        *temporary = NULL;
+    char        *real = realpath(path, NULL); /* NULL: nothing is there yet */
+    const char  *target = real == NULL ? path : real;
     wfldb_object object = {0};
-    wfldb_error  err;
-    int          status = CLI_DONE, fd = -1;
-    FILE        *f = NULL;
+    struct stat  there;
+    bool         exists = stat(target, &there) == 0;
     mode_t       mask = umask(0);
+    int          status;
 
     umask(mask);
-    if (asprintf(&temporary, "%s.XXXXXX", path) < 0) return cli_fail(CLI_FAILED, "out of memory");
-    fd = mkstemp(temporary);
-    if (fd < 0 || fchmod(fd, 0666 & ~mask) != 0 || (f = fdopen(fd, "w")) == NULL) {
-        status = cli_fail(CLI_FAILED, "%s: %s", temporary, strerror(errno));
-        if (fd >= 0) close(fd);
+    if (exists && S_ISDIR(there.st_mode)) {
+        status = cli_fail(CLI_FAILED, "%s is a folder; name the file in it", path);
+    } else if (exists && !S_ISREG(there.st_mode)) {
+        status = get_in_place(c, bucket, key, target, &object);
     } else {
-        int got = wfldb_get(c->db, bucket, key, to_file, f, &object, &err);
-        int closed = fclose(f);
-
-        if (got != 0) {
-            status = command_failed(&err, c->words.items[0]);
-        } else if (closed != 0 || rename(temporary, path) != 0) {
-            status = cli_fail(CLI_FAILED, "%s: %s", path, strerror(errno));
-        } else if (c->json) {
-            print_object_json(bucket, key, &object, path);
-        }
+        status = get_and_rename(c, bucket, key, target,
+                                exists ? there.st_mode & 07777 : 0666 & ~mask, &object);
     }
-    if (status != CLI_DONE && fd >= 0) unlink(temporary);
+    if (status == CLI_DONE && c->json) print_object_json(bucket, key, &object, path);
     wfldb_object_free(&object);
-    free(temporary);
+    free(real);
     return status;
 }
 
 int command_get(struct command *c)
 {
     const char *key, *path = c->words.count > 1 ? c->words.items[1] : NULL;
+    bool        to_stdout = path != NULL && strcmp(path, "-") == 0;
     char       *bucket;
     int         status = command_split(c->words.items[0], true, &bucket, &key);
 
@@ -250,7 +320,7 @@ int command_get(struct command *c)
     if (path == NULL) path = strrchr(key, '/') == NULL ? key : strrchr(key, '/') + 1;
     if (*path == '\0') {
         status = cli_fail(CLI_USAGE, "name the file: the key ends with a slash");
-    } else if (strcmp(path, "-") == 0) {
+    } else if (to_stdout) {
         status = get_to_stdout(c, bucket, key);
     } else {
         status = get_to_file(c, bucket, key, path);

@@ -30,7 +30,7 @@ static int read_page(struct call *c, wfldb_page *out)
     memset(out, 0, sizeof *out);
     if (!json_is_array(items) || !json_is_array(prefixes)) {
         json_decref(root);
-        return call_fail(c, "answer", "the listing is not understood");
+        return call_fail(c, "answer", "the listing is not understood; check the endpoint");
     }
     out->own = root;
     out->item_count = json_array_size(items);
@@ -87,11 +87,22 @@ int wfldb_scan(wfldb *db, const char *bucket, const wfldb_scan_options *o, wfldb
     return rc;
 }
 
+/* The answer's text, once it is known to be a JSON object. */
+static int take_document(struct call *c, char **document)
+{
+    json_t *root = json_loadb((const char *)c->text.data, c->text.len, 0, NULL);
+    bool    good = json_is_object(root);
+
+    json_decref(root);
+    return good ? call_take_text(c, document)
+                : call_fail(c, "answer", "the answer is no JSON object; check the endpoint");
+}
+
 static int fetch_document(struct call *c, char **document)
 {
     int rc = call_send(c);
 
-    if (rc == 0 && document != NULL) rc = call_take_text(c, document);
+    if (rc == 0 && document != NULL) rc = take_document(c, document);
     call_fini(c);
     return rc;
 }

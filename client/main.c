@@ -9,7 +9,9 @@
 static const char help_text[] =
     "Usage: wfldb [OPTIONS] COMMAND ...\n"
     "\n"
-    "  put FILE|- BUCKET/KEY         store a file or standard input\n"
+    "  put FILE|- BUCKET/KEY         store a file or standard input; below BUCKET or "
+    "BUCKET/FOLDER/\n"
+    "                                a file keeps its name\n"
     "      --content-type TYPE  --meta NAME=VALUE...  --tag NAME=VALUE...\n"
     "      --if-none-match           only where the key has no object\n"
     "      --if-match VERSION        only in place of that version\n"
@@ -29,6 +31,18 @@ static const char help_text[] =
     "  --help, --version\n"
     "\n"
     "Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused by the server, 4 not found.\n";
+
+enum allowed { /* options that some commands take; those of all are not here */
+               LONGER = 1,
+               RECURSIVE = 2,
+               CONTENT_TYPE = 4,
+               IF_MATCH = 8,
+               IF_NONE_MATCH = 16,
+               BUFFERED = 32,
+               META = 64,
+               TAG = 128,
+               PUT_ALL = CONTENT_TYPE | IF_MATCH | IF_NONE_MATCH | BUFFERED | META | TAG,
+};
 
 struct global {
     const char *credential, *endpoint;
@@ -118,22 +132,51 @@ static int open_handle(const struct global *g, struct command *c)
     return status;
 }
 
+/* An option that would be ignored is a mistake: `rm -r` must not remove one key and say "done". */
+static int check_options(const struct global *g, const struct command *c, const char *name,
+                         unsigned allowed)
+{
+    const struct {
+        enum allowed bit;
+        uint32_t     count;
+        const char  *name;
+    } options[] = {
+        {LONGER, g->longer, "-l"},
+        {RECURSIVE, g->recursive, "-r"},
+        {CONTENT_TYPE, g->has_type, "--content-type"},
+        {IF_MATCH, g->has_match, "--if-match"},
+        {IF_NONE_MATCH, g->if_none_match, "--if-none-match"},
+        {BUFFERED, g->buffered, "--buffered"},
+        {META, c->meta_count, "--meta"},
+        {TAG, c->tag_count, "--tag"},
+    };
+
+    for (size_t i = 0; i < WFL_COUNT(options); i++) {
+        if (options[i].count > 0 && (allowed & options[i].bit) == 0) {
+            return cli_fail(CLI_USAGE, "%s is no option of %s; see wfldb --help", options[i].name,
+                            name);
+        }
+    }
+    return CLI_DONE;
+}
+
 static int run(const struct global *g, struct command *c)
 {
     static const struct {
         const char *name;
+        unsigned    allowed;
         uint32_t    min, max; /* words behind it */
         int (*run)(struct command *c);
         const char *usage;
     } commands[] = {
-        {"put", 2, 2, command_put, "put FILE|- BUCKET/KEY"},
-        {"get", 1, 2, command_get, "get BUCKET/KEY [FILE|-]"},
-        {"cat", 1, 1, command_cat, "cat BUCKET/KEY"},
-        {"ls", 0, 1, command_ls, "ls [-l] [-r] [BUCKET[/PREFIX]]"},
-        {"rm", 1, 1, command_rm, "rm BUCKET/KEY"},
-        {"stat", 1, 1, command_stat, "stat BUCKET[/KEY]"},
-        {"mb", 1, 1, command_mb, "mb BUCKET"},
-        {"rb", 1, 1, command_rb, "rb BUCKET"},
+        {"put", PUT_ALL, 2, 2, command_put, "put FILE|- BUCKET/KEY"},
+        {"get", 0, 1, 2, command_get, "get BUCKET/KEY [FILE|-]"},
+        {"cat", 0, 1, 1, command_cat, "cat BUCKET/KEY"},
+        {"ls", LONGER | RECURSIVE, 0, 1, command_ls, "ls [-l] [-r] [BUCKET[/PREFIX]]"},
+        {"rm", IF_MATCH, 1, 1, command_rm, "rm BUCKET/KEY"},
+        {"stat", 0, 1, 1, command_stat, "stat BUCKET[/KEY]"},
+        {"mb", 0, 1, 1, command_mb, "mb BUCKET"},
+        {"rb", 0, 1, 1, command_rb, "rb BUCKET"},
     };
     const char *name = c->words.items[0];
     int         status;
@@ -145,7 +188,8 @@ static int run(const struct global *g, struct command *c)
         if (c->words.count < commands[i].min || c->words.count > commands[i].max) {
             return cli_fail(CLI_USAGE, "use it so: wfldb %s", commands[i].usage);
         }
-        status = open_handle(g, c);
+        status = check_options(g, c, name, commands[i].allowed);
+        if (status == CLI_DONE) status = open_handle(g, c);
         if (status == CLI_DONE) status = commands[i].run(c);
         wfldb_close(c->db);
         return status;
@@ -157,7 +201,7 @@ int main(int argc, char **argv)
 {
     static struct command command;
     struct global         g = {0};
-    wfl_error             err = {0};
+    wfl_error             err = {.code = WFL_OK};
     int                   status;
 
     (void)prctl(PR_SET_DUMPABLE, 0);
@@ -167,15 +211,12 @@ int main(int argc, char **argv)
     if (status != CLI_DONE) return status;
     if (g.help > 0) {
         fputs(help_text, stdout);
-        return CLI_DONE;
+        return cli_finish(CLI_DONE);
     }
     if (g.version > 0) {
         puts("wfldb " WFL_VERSION);
-        return CLI_DONE;
+        return cli_finish(CLI_DONE);
     }
     if (command.words.count == 0) return cli_fail(CLI_USAGE, "name a command; see wfldb --help");
-    status = run(&g, &command);
-    if (fflush(stdout) != 0 && status == CLI_DONE)
-        status = cli_fail(CLI_FAILED, "standard output: write failed");
-    return status;
+    return cli_finish(run(&g, &command));
 }

@@ -24,7 +24,8 @@ typedef struct wfldb wfldb;
 typedef struct wfldb_error {
     int  status;         /* HTTP status, 0: there is no answer */
     char code[48];       /* "key_not_found"; of the library: "connection", "credential", "memory",
-                          * "corrupt" (content differs from its hash), "answer" (not understood) */
+                          * "corrupt" (content differs from its hash), "answer" (not understood),
+                          * "request" (a header or key that cannot be sent), "sink" (it gave up) */
     char detail[320];    /* for people */
     char request_id[32]; /* in the server's log too; "" without an answer */
     char version[32];    /* of a failed precondition: the current version; else "" */
@@ -35,7 +36,7 @@ typedef struct wfldb_options {
     const char *credential; /* text of a credential file (JWK with "packet") */
     size_t      credential_len;
     int         http2;      /* 1: HTTP/2 with prior knowledge */
-    long        timeout_ms; /* of one request; 0: 60 s */
+    long        timeout_ms; /* of one request; 0: none, but a silence of 60 s is the end of it */
 } wfldb_options;
 
 wfldb *wfldb_open(const wfldb_options *options, wfldb_error *err); /* NULL: err says why */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define ARENA_BLOCK_MIN 8192
+#define ARENA_KEEP_MAX  (64u << 10) /* bytes that a reset keeps for the next request */
 #define BUF_CAP_MIN     256
 
 static void *libc_resize(void *ctx, void *old, size_t n)
@@ -170,6 +171,10 @@ void wfl_arena_fini(wfl_arena *a)
 void wfl_arena_reset(wfl_arena *a)
 {
     if (a->blocks == NULL) return;
+    if (a->blocks->size > ARENA_KEEP_MAX) {
+        wfl_arena_fini(a);
+        return;
+    }
     free_blocks(a, a->blocks->next);
     a->blocks->next = NULL;
     a->at = a->blocks->data;
@@ -183,6 +188,7 @@ static bool add_block(wfl_arena *a, size_t n)
 
     if (n > a->max || a->used > a->max - n) return false;
     if (size > a->max - a->used) size = n;
+    if (size > SIZE_MAX - sizeof *b) return false;
     b = wfl_alloc_get(a->alloc, sizeof *b + size);
     if (b == NULL) return false;
     b->next = a->blocks;

@@ -41,6 +41,7 @@ uint8_t *wfl_buf_reserve(wfl_buf *b, size_t n);
 void     wfl_buf_add(wfl_buf *b, wfl_slice bytes);
 void     wfl_buf_add_u8(wfl_buf *b, uint8_t byte);
 void     wfl_buf_add_str(wfl_buf *b, const char *text);
+/* A text of 512 bytes or more needs room for a NUL behind it, which is then not counted. */
 WFL_PRINTF(2, 3) void wfl_buf_printf(wfl_buf *b, const char *format, ...);
 
 static inline bool wfl_buf_ok(const wfl_buf *b)
@@ -66,7 +67,8 @@ typedef struct wfl_arena {
 
 void wfl_arena_init(wfl_arena *a, const struct wfl_alloc *alloc, size_t max);
 void wfl_arena_fini(wfl_arena *a);
-/* Keep the newest block for the next request, free the others. */
+/* Keep the newest block for the next request if it is small (64 KiB), free the others: one large
+ * request must not cost memory for ever. */
 void wfl_arena_reset(wfl_arena *a);
 /* Uninitialised, aligned for any type; NULL past the limit or without memory. n == 0 is legal. */
 WFL_MUST_USE void *wfl_arena_get(wfl_arena *a, size_t n);

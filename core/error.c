@@ -45,7 +45,7 @@ static void make_printable(char *text)
     }
 }
 
-wfl_code wfl_fail(wfl_error *err, wfl_code code, const char *format, ...)
+wfl_code(wfl_fail)(wfl_error *err, wfl_code code, const char *format, ...)
 {
     va_list args;
 

@@ -90,6 +90,9 @@ const char *wfl_code_title(wfl_code code); /* "No such key" */
 /* Set code and text; returns `code`, so that `return wfl_fail(...)` reads well. Control characters
  * and bytes above 0x7E in the text become '?': a message may quote hostile input. */
 WFL_PRINTF(3, 4) wfl_code wfl_fail(wfl_error *err, wfl_code code, const char *format, ...);
+#ifdef __clang_analyzer__ /* which sees one file and must know that a failure is never WFL_OK */
+#define wfl_fail(err, code, ...) ((void)wfl_fail(err, code, __VA_ARGS__), (code))
+#endif
 
 /* WFL_IO (WFL_DISK_FULL for ENOSPC and EDQUOT, WFL_NOMEM for ENOMEM) with "step: strerror(errno)".
  */

@@ -12,7 +12,8 @@ void wfl_json_init(wfl_json *j, wfl_buf *out)
     *j = (wfl_json){.out = out};
 }
 
-/* Before each value: the comma that is due, and a check that objects get keys. */
+/* Before each value: the comma that is due, and a check that objects get keys and that a text is
+ * one value. */
 static void begin_value(wfl_json *j)
 {
     uint32_t bit = 1u << j->depth;
@@ -21,7 +22,7 @@ static void begin_value(wfl_json *j)
         j->keyed = false;
         return;
     }
-    assert((j->objects & bit) == 0 || j->depth == 0);
+    assert(((j->depth == 0 ? j->filled : j->objects) & bit) == 0);
     if (j->filled & bit) wfl_buf_add_u8(j->out, ',');
     j->filled |= bit;
 }

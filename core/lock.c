@@ -46,8 +46,8 @@ void wfl_mutex_lock(wfl_mutex *m)
 
 void wfl_mutex_unlock(wfl_mutex *m)
 {
+    pop(m->rank); /* first: to unlock what is not held is undefined */
     if (pthread_mutex_unlock(&m->os) != 0) abort();
-    pop(m->rank);
 }
 
 void wfl_mutex_wait(wfl_mutex *m, pthread_cond_t *c)

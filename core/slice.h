@@ -5,6 +5,7 @@
 #ifndef WFL_CORE_SLICE_H
 #define WFL_CORE_SLICE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,8 +26,9 @@ typedef struct wfl_slice { /* borrowed, read-only, not NUL-terminated */
         (const uint8_t *)("" literal), sizeof(literal) - 1                                         \
     }
 #define WFL_S(literal) ((wfl_slice)WFL_LIT(literal))
-/* printf arguments for "%.*s". Cuts at INT_MAX, which no slice of ours reaches. */
-#define WFL_FMT(s) (int)(s).len, (s).len > 0 ? (const char *)(s).data : ""
+/* printf arguments for "%.*s". Cuts at INT_MAX: a precision that is negative means none. */
+#define WFL_FMT(s)                                                                                 \
+    (int)((s).len < INT_MAX ? (s).len : INT_MAX), (s).len > 0 ? (const char *)(s).data : ""
 
 static inline wfl_slice wfl_slice_of(const void *data, size_t len)
 {

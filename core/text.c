@@ -30,8 +30,8 @@ bool wfl_hex_decode(wfl_slice text, uint8_t *out, size_t n)
         if (hex_value(text.data[i], false) < 0) return false;
     }
     for (size_t i = 0; i < n; i++) {
-        out[i] = (uint8_t)(hex_value(text.data[2 * i], false) << 4 |
-                           hex_value(text.data[2 * i + 1], false));
+        out[i] = (uint8_t)((unsigned)hex_value(text.data[2 * i], false) << 4 |
+                           (unsigned)hex_value(text.data[2 * i + 1], false));
     }
     return true;
 }
@@ -144,7 +144,7 @@ bool wfl_percent_decode(wfl_slice text, uint8_t *out, size_t *out_len)
         high = hex_value(text.data[i + 1], true);
         low = hex_value(text.data[i + 2], true);
         if (high < 0 || low < 0) return false;
-        out[at++] = (uint8_t)(high << 4 | low);
+        out[at++] = (uint8_t)((unsigned)high << 4 | (unsigned)low);
         i += 2;
     }
     *out_len = at;
@@ -163,13 +163,12 @@ void wfl_percent_encode(wfl_slice bytes, wfl_buf *out)
     uint8_t          *at;
     size_t            n = 0;
 
-    if (bytes.len == 0) return;
+    if (bytes.len == 0 || out->failed) return;
     at = bytes.len > SIZE_MAX / 3 ? NULL : wfl_buf_reserve(out, bytes.len * 3);
     if (at == NULL) { /* the worst case has no room, the real one may have */
         for (size_t i = 0; i < bytes.len; i++)
             n += is_unreserved(bytes.data[i]) ? 1 : 3;
-        if (n > out->max || out->len > out->max - n) return;
-        out->failed = false;
+        out->failed = false; /* it was not before: see above */
         at = wfl_buf_reserve(out, n);
         if (at == NULL) return;
         n = 0;

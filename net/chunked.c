@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The chunked transfer coding (RFC 9112 section 7.1), read strictly: CRLF and nothing else ends a
- * line, extensions are bounded, a size has at most 16 hex digits. Lenient readings of chunk framing
- * are where two servers come to disagree about where a request ends. */
+ * line, extensions are bounded, a size has at most 16 hex digits and fits 63 bits, so that no sum
+ * of it wraps. Space before an extension must be forgiven (BWS, RFC 9110 section 5.6.3), anywhere
+ * else it is not. Lenient readings of chunk framing are where two servers come to disagree about
+ * where a request ends. */
 #include "net/net_private.h"
 
 #define TRAILER_BYTES_MAX 8192
@@ -27,7 +29,7 @@ static bool size_byte(struct chunked *c, uint8_t b)
     if (digit >= 0) {
         if (++c->digits > 16 || c->left >> 60 != 0) return false;
         c->left = c->left << 4 | (uint64_t)digit;
-        return true;
+        return c->left <= INT64_MAX;
     }
     if (c->digits == 0) return false;
     c->ext_len = 0;
@@ -35,10 +37,20 @@ static bool size_byte(struct chunked *c, uint8_t b)
         c->state = CHUNK_SIZE_LF;
     } else if (b == ';') {
         c->state = CHUNK_EXT;
+    } else if (b == ' ' || b == '\t') {
+        c->state = CHUNK_BWS;
     } else {
         return false;
     }
     return true;
+}
+
+/* Between size and ';'. */
+static bool bws_byte(struct chunked *c, uint8_t b)
+{
+    if (++c->ext_len > c->ext_max) return false;
+    if (b == ';') c->state = CHUNK_EXT;
+    return b == ';' || b == ' ' || b == '\t';
 }
 
 static bool ext_byte(struct chunked *c, uint8_t b)
@@ -80,6 +92,8 @@ static bool frame_byte(struct chunked *c, uint8_t b)
     switch (c->state) {
     case CHUNK_SIZE:
         return size_byte(c, b);
+    case CHUNK_BWS:
+        return bws_byte(c, b);
     case CHUNK_EXT:
         return ext_byte(c, b);
     case CHUNK_SIZE_LF:
@@ -93,7 +107,7 @@ static bool frame_byte(struct chunked *c, uint8_t b)
         c->state = CHUNK_SIZE;
         return b == '\n';
     case CHUNK_END_LF:
-        c->state = CHUNK_DONE;
+        if (b == '\n') c->state = CHUNK_DONE; /* what is broken has no end */
         return b == '\n';
     case CHUNK_TRAILER:
     case CHUNK_TRAILER_LINE:

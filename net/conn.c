@@ -305,7 +305,7 @@ static void detect_protocol(struct conn *c)
     wfl_slice in = wfl_slice_of(c->in + c->in_at, c->in_len - c->in_at);
     size_t    n = in.len < preface.len ? in.len : preface.len;
 
-    if (in.len == 0) return;
+    if (in.data == NULL || in.len == 0) return;
     if (memcmp(in.data, preface.data, n) != 0) {
         c->protocol = PROTO_HTTP1;
     } else if (n == preface.len) {
@@ -339,7 +339,6 @@ static void receive(struct conn *c)
             c->state = CONN_CLOSED;
         }
     }
-    if (c->peer_done && c->protocol == PROTO_HTTP2) c->state = CONN_CLOSED;
 }
 
 /* ---- events */
@@ -388,7 +387,10 @@ void conn_pump(struct conn *c)
         }
         again = flush(c) || c->ready != NULL;
     }
-    if (c->state == CONN_FLUSHING && c->out.count == 0 && c->exchange_count == 0) linger(c);
+    if (c->state == CONN_FLUSHING && c->out.count == 0) {
+        if (c->protocol == PROTO_HTTP2 && c->exchange_count > 0) http2_abandon(c);
+        if (c->exchange_count == 0) linger(c);
+    }
     c->in_pump = false;
     if (c->state == CONN_CLOSED) {
         conn_close(c);
@@ -467,6 +469,7 @@ void conn_accept(struct reactor *r, int fd)
     if (c == NULL || uv_poll_init_socket(&r->loop, &c->poll, fd) != 0) {
         wfl_alloc_free(r->net->config.alloc, c);
         close(fd);
+        r->net->connections--;
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -479,6 +482,5 @@ void conn_accept(struct reactor *r, int fd)
     if (c->next != NULL) c->next->prev = c;
     r->conns = c;
     r->conn_count++;
-    r->net->connections++;
     update_poll(c);
 }

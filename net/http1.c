@@ -11,7 +11,8 @@
 
 static wfl_slice input(const struct conn *c)
 {
-    return wfl_slice_of(c->in + c->in_at, c->in == NULL ? 0 : c->in_len - c->in_at);
+    if (c->in == NULL) return (wfl_slice){0}; /* NULL + 0 is undefined in C17 */
+    return wfl_slice_of(c->in + c->in_at, c->in_len - c->in_at);
 }
 
 static int64_t ms(uint32_t n)
@@ -218,13 +219,13 @@ static bool deliver(struct conn *c, struct wfl_exchange *x)
 /* The rest of a body that nobody wanted. True: done with it. */
 static bool discard(struct conn *c)
 {
-    size_t taken;
+    size_t taken, before = c->in_at;
 
     if (!take_body(c, NULL, SIZE_MAX, &taken)) {
         conn_close_after_flush(c);
         return false;
     }
-    c->h1.discarded += taken;
+    c->h1.discarded += c->in_at - before; /* framing included: it may be most of it */
     if (!c->h1.body_open) {
         c->h1.discarding = false;
         return true;
@@ -277,10 +278,10 @@ static void add_framing(struct wfl_exchange *x, const struct wfl_response *respo
     } else if (x->chunked) {
         wfl_buf_add_str(out, "transfer-encoding: chunked\r\n");
     }
-    if (x->close_after) {
+    if (x->close_after || !x->conn->h1.framing.keep_alive) {
         wfl_buf_add_str(out, "connection: close\r\n");
-    } else if (!x->conn->h1.framing.keep_alive) {
-        wfl_buf_add_str(out, "connection: close\r\n");
+    } else if (x->conn->h1.framing.http10) { /* RFC 9112 section 9.3: there it must be said */
+        wfl_buf_add_str(out, "connection: keep-alive\r\n");
     }
 }
 
@@ -321,8 +322,7 @@ void http1_respond(struct wfl_exchange *x, const struct wfl_response *response)
     }
     x->close_after |= c->reactor->stopping;
     if (!response->length_known && !x->headless_body) {
-        x->chunked =
-            c->h1.framing.keep_alive; /* HTTP/1.0: the end of the connection ends the body */
+        x->chunked = !c->h1.framing.http10; /* there the end of the connection ends the body */
         x->close_after |= !x->chunked;
     }
     if (!write_head(x, response, &head)) {

@@ -16,10 +16,12 @@ static wfl_code bad(wfl_error *err, const char *why)
 wfl_code http1_find_head(wfl_slice in, size_t *scanned, const struct http1_limits *limits,
                          size_t *head_len, wfl_error *err)
 {
+    /* Never past the limit: where the pieces were cut must not decide what is found first. */
+    size_t end = in.len < limits->header_bytes_max ? in.len : limits->header_bytes_max;
     size_t i = *scanned;
 
     *head_len = 0;
-    for (; i < in.len; i++) {
+    for (; i < end; i++) {
         uint8_t b = in.data[i];
 
         if (b == '\n') {
@@ -35,8 +37,7 @@ wfl_code http1_find_head(wfl_slice in, size_t *scanned, const struct http1_limit
         }
     }
     *scanned = i;
-    if (*head_len > limits->header_bytes_max ||
-        (*head_len == 0 && in.len >= limits->header_bytes_max)) {
+    if (*head_len == 0 && in.len >= limits->header_bytes_max) {
         return wfl_fail(err, WFL_HEADER_TOO_LARGE, "the header block is larger than %zu bytes",
                         limits->header_bytes_max);
     }
@@ -318,6 +319,7 @@ wfl_code http1_parse_head(uint8_t *head, size_t len, const struct http1_limits *
     if (rc == WFL_OK) rc = read_body_framing(out, &f, http11, framing, err);
     if (rc != WFL_OK) return rc;
     framing->keep_alive = !f.close && (http11 || f.keep_alive);
+    framing->http10 = !http11;
     out->query = out->target;
     wfl_slice_split(&out->query, '?', &out->path);
     return WFL_OK;

@@ -7,12 +7,14 @@
  * nghttp2's limits; the header list by ours. */
 #include "net/net_private.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #define STREAM_WINDOW     (256u << 10)
 #define CONNECTION_WINDOW (1u << 20)
 #define OUTBOUND_ACKS_MAX 256
-#define HEADER_OVERHEAD   32 /* RFC 9113 section 6.5.2: what a header counts beyond its bytes */
+#define OUTBOUND_SPARE    1024 /* frames that may wait besides four a stream: above, a flood */
+#define HEADER_OVERHEAD   32   /* RFC 9113 section 6.5.2: what a header counts beyond its bytes */
 
 static int64_t ms(uint32_t n)
 {
@@ -103,7 +105,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct head *head;
 
     (void)flags;
-    if (x == NULL || x->head_done || x->too_large) return 0; /* trailers are dropped */
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0; /* trailers are dropped */
+    if (x == NULL || x->too_large) return 0;
     head = head_of(x);
     head->bytes += name_len + value_len + HEADER_OVERHEAD;
     if (head->bytes > limits->header_bytes_max + HEADER_OVERHEAD * limits->header_count_max)
@@ -115,6 +118,16 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
+/* What nghttp2 would leave out silently (RFC 9113 section 8.2.1): the request is malformed. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+                             const uint8_t *name, size_t name_len, const uint8_t *value,
+                             size_t value_len, uint8_t flags, void *arg)
+{
+    (void)session, (void)frame, (void)name, (void)name_len, (void)value, (void)value_len;
+    (void)flags, (void)arg;
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
 static wfl_code check_target(const struct wfl_exchange *x, const struct wfl_net_limits *limits,
                              wfl_error *err)
 {
@@ -124,7 +137,9 @@ static wfl_code check_target(const struct wfl_exchange *x, const struct wfl_net_
         return wfl_fail(err, WFL_HEADER_TOO_LARGE, "the target is longer than %u bytes",
                         limits->target_bytes_max);
     }
-    if (target.len == 0 || (target.data[0] != '/' && !wfl_slice_eq(target, WFL_S("*")))) {
+    if (target.len == 0 ||
+        (target.data[0] != '/' && !(wfl_slice_eq(target, WFL_S("*")) &&
+                                    wfl_slice_eq(x->request.method, WFL_S("OPTIONS"))))) {
         return wfl_fail(err, WFL_INVALID_REQUEST, "the target is no path");
     }
     for (size_t i = 0; i < target.len; i++) {
@@ -168,6 +183,7 @@ static wfl_code finish_head(struct wfl_exchange *x, wfl_error *err)
         return wfl_fail(err, WFL_INVALID_HEADER, "Expect takes 100-continue only");
     }
     r->expects_continue = length != NULL && r->has_body;
+    x->continue_due = r->expects_continue;
     return WFL_OK;
 }
 
@@ -236,9 +252,15 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 {
     struct wfl_exchange *x = exchange_of(session, stream);
 
-    (void)code, (void)arg;
+    struct conn *c = arg;
+
+    (void)code;
     if (x == NULL) return 0;
     x->stream_closed = true;
+    /* What was received and will not be taken any more gives the connection's window back. */
+    if (x->backlog.len > x->backlog_at)
+        (void)!nghttp2_session_consume_connection(c->h2.session, x->backlog.len - x->backlog_at);
+    x->backlog_at = x->backlog.len = 0;
     x->stream_ok = x->answer_done;
     nghttp2_session_set_stream_user_data(session, stream, NULL);
     exchange_mark_ready(x);
@@ -247,13 +269,31 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 
 /* ---- what goes out */
 
+/* Only what has really been sent counts: a stream may be reset as soon as its answer is done. */
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+    struct wfl_exchange *x = exchange_of(session, frame->hd.stream_id);
+
+    (void)arg;
+    if (x == NULL || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+    x->answer_done = true;
+    exchange_mark_ready(x);
+    return 0;
+}
+
+static bool is_full(const struct conn *c)
+{
+    return c->out.bytes >= OUT_BYTES_HIGH || c->out.count >= OUT_ITEMS_HIGH;
+}
+
 static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t len, int flags,
                        void *arg)
 {
     struct conn *c = arg;
 
     (void)session, (void)flags;
-    if (c->out.bytes >= OUT_BYTES_HIGH) return NGHTTP2_ERR_WOULDBLOCK;
+    if (is_full(c)) return NGHTTP2_ERR_WOULDBLOCK;
     return conn_queue_copy(c, wfl_slice_of(data, len)) ? (ssize_t)len
                                                        : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
@@ -277,10 +317,7 @@ static ssize_t on_read_body(nghttp2_session *session, int32_t stream, uint8_t *b
 
         for (part = x->parts; part != NULL; part = part->next)
             left += part->part.bytes.len - part->sent;
-        if (left == n) {
-            *flags |= NGHTTP2_DATA_FLAG_EOF;
-            x->answer_done = true;
-        }
+        if (left == n) *flags |= NGHTTP2_DATA_FLAG_EOF;
     }
     return (ssize_t)n;
 }
@@ -292,7 +329,7 @@ static int on_send_body(nghttp2_session *session, nghttp2_frame *frame, const ui
     struct wfl_exchange *x = source->ptr;
 
     (void)session, (void)frame;
-    if (c->out.bytes >= OUT_BYTES_HIGH) return NGHTTP2_ERR_WOULDBLOCK;
+    if (is_full(c)) return NGHTTP2_ERR_WOULDBLOCK;
     if (!conn_queue_copy(c, wfl_slice_of(header, 9))) return NGHTTP2_ERR_CALLBACK_FAILURE;
     x->body_progress_ns = c->reactor->now_ns;
     while (len > 0) {
@@ -321,7 +358,9 @@ static nghttp2_session_callbacks *make_callbacks(void)
     if (nghttp2_session_callbacks_new(&cb) != 0) return NULL;
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(cb, on_invalid_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_send_callback(cb, on_send);
@@ -374,12 +413,26 @@ void http2_input(struct conn *c)
     c->in_at = c->in_len = 0;
 }
 
+/* 100 Continue, where nothing of the body has come without it. */
+static void ask_for_body(struct conn *c, struct wfl_exchange *x)
+{
+    static const uint8_t name[] = ":status", value[] = "100";
+    nghttp2_nv status = {(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, sizeof name - 1,
+                         sizeof value - 1, NGHTTP2_NV_FLAG_NONE};
+
+    x->continue_due = false;
+    if (x->body_done || x->backlog.len > 0 || x->dst_len > 0) return;
+    (void)!nghttp2_submit_headers(c->h2.session, NGHTTP2_FLAG_NONE, x->stream, NULL, &status, 1,
+                                  NULL);
+}
+
 /* Body bytes that are here, to where the handler wants them. */
 static void deliver(struct conn *c, struct wfl_exchange *x)
 {
     const struct wfl_handler *h = &c->reactor->net->config.handler;
     size_t                    here = x->backlog.len - x->backlog_at, n = x->dst_cap - x->dst_len;
 
+    if (x->continue_due) ask_for_body(c, x);
     if (n > here) n = here;
     if (n > 0) {
         memcpy(x->dst + x->dst_len, x->backlog.data + x->backlog_at, n);
@@ -420,8 +473,34 @@ static void turn(struct conn *c, struct wfl_exchange *x)
     }
 }
 
+static size_t outbound_max(const struct conn *c)
+{
+    return OUTBOUND_SPARE + 4 * (size_t)c->reactor->net->config.limits.streams_max;
+}
+
+/* The peer sends no more: what it asked for whole is answered, the rest can never be. */
+static void end_unfinished(struct conn *c)
+{
+    for (struct wfl_exchange *x = c->exchanges; x != NULL; x = x->next) {
+        if (x->body_done || x->stream_closed) continue;
+        http2_abort(x);
+        x->body_done = true; /* once */
+        x->reading = false;
+    }
+}
+
+/* Nothing goes out although there is room: windows are shut that nobody will open again. */
+static void end_blocked(struct conn *c)
+{
+    for (struct wfl_exchange *x = c->exchanges; x != NULL; x = x->next) {
+        if (x->responded && !x->answer_done && exchange_front_part(x) != NULL) http2_abort(x);
+    }
+}
+
 void http2_pump(struct conn *c)
 {
+    if (c->h2.session == NULL) return; /* abandoned */
+    if (c->peer_done) end_unfinished(c);
     while (c->ready != NULL && c->state != CONN_CLOSED) {
         struct wfl_exchange *x = c->ready;
 
@@ -430,19 +509,26 @@ void http2_pump(struct conn *c)
         turn(c, x);
     }
     if (c->state == CONN_CLOSED) return;
-    if (nghttp2_session_send(c->h2.session) != 0) {
+    /* What waits after this waits for the socket: it must not be made to wait without end. */
+    if (nghttp2_session_send(c->h2.session) != 0 ||
+        nghttp2_session_get_outbound_queue_size(c->h2.session) > outbound_max(c)) {
         c->state = CONN_CLOSED;
         return;
     }
-    if (c->state == CONN_OPEN && c->exchange_count == 0 && c->out.count == 0 &&
-        (c->h2.goaway || (!nghttp2_session_want_read(c->h2.session) &&
-                          !nghttp2_session_want_write(c->h2.session)))) {
+    if (c->peer_done && c->out.count == 0) end_blocked(c);
+    if ((c->h2.goaway || c->peer_done) && c->exchange_count == 0 && c->out.count == 0)
         conn_close_after_flush(c);
-    }
-    if (c->state == CONN_OPEN && !nghttp2_session_want_read(c->h2.session) &&
-        !nghttp2_session_want_write(c->h2.session)) {
+    /* Terminated, by an error of the peer's: exchanges still open end once the GOAWAY is out. */
+    if (!nghttp2_session_want_read(c->h2.session) && !nghttp2_session_want_write(c->h2.session))
         conn_close_after_flush(c);
-    }
+}
+
+void http2_abandon(struct conn *c)
+{
+    assert(c->out.count == 0); /* else a segment would outlive its exchange */
+    http2_free(c);
+    while (c->exchanges != NULL)
+        exchange_end(c->exchanges, false);
 }
 
 /* ---- answers */
@@ -485,7 +571,6 @@ void http2_respond(struct wfl_exchange *x, const struct wfl_response *response)
         wfl_exchange_abort(x);
         return;
     }
-    x->answer_done = !has_body;
     if (response->close) http2_shutdown(c);
 }
 

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <http_parser.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,6 @@ static void fill_limits(struct wfl_net_limits *l)
     l->streams_max = or_default(l->streams_max, 256);
     l->connections_max = or_default(l->connections_max, 10000);
     l->chunk_ext_bytes_max = or_default(l->chunk_ext_bytes_max, 1024);
-    l->pipelined_max = or_default(l->pipelined_max, 64);
 }
 
 /* "127.0.0.1:7410", "[::1]:0" */
@@ -156,11 +156,19 @@ static uint32_t core_count(void)
     return n < 1 ? 1 : n > 256 ? 256 : (uint32_t)n;
 }
 
+/* http-parser has a limit of its own, 80 KiB, for the whole process. Ours is the setting. */
+static void lift_parser_limit(void)
+{
+    http_parser_set_max_header_size(UINT32_MAX);
+}
+
 wfl_code wfl_net_start(const struct wfl_net_config *config, struct wfl_net **out, wfl_error *err)
 {
-    struct wfl_net *n = wfl_alloc_zero(config->alloc, 1, sizeof *n);
-    wfl_code        rc;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct wfl_net       *n = wfl_alloc_zero(config->alloc, 1, sizeof *n);
+    wfl_code              rc;
 
+    pthread_once(&once, lift_parser_limit);
     if (n == NULL) return wfl_fail(err, WFL_NOMEM, "network: out of memory");
     n->config = *config;
     n->config.listen = NULL;

@@ -94,7 +94,7 @@ struct wfl_response {
 void wfl_exchange_respond(struct wfl_exchange *x, const struct wfl_response *response);
 /* Reactor thread, after `more`. Adds a part; `last` ends the body. Returns the bytes still waiting
  * to be written: above WFL_SEND_HIGH the handler stops until on_drain. */
-#define WFL_SEND_HIGH (256 * 1024)
+#define WFL_SEND_HIGH (256 << 10)
 size_t wfl_exchange_send(struct wfl_exchange *x, struct wfl_body_part part, bool last);
 /* Reactor thread. Break the answer off so that the peer notices: reset of the stream or connection.
  */
@@ -141,7 +141,6 @@ struct wfl_net_limits {             /* 0 takes the default of docs/protocol.md, 
     uint32_t streams_max;           /* 256 a connection */
     uint32_t connections_max;       /* 10000 in all; above it a connection is closed at once */
     uint32_t chunk_ext_bytes_max;   /* 1 KiB */
-    uint32_t pipelined_max;         /* 64 parsed but unanswered HTTP/1.1 requests a connection */
 };
 
 struct wfl_net_config {

@@ -14,6 +14,7 @@
 #define IN_BUFFER_BYTES   (16u << 10) /* pooled; grows to the header limit when a head needs it */
 #define DISCARD_BYTES_MAX (64u << 10)
 #define OUT_BYTES_HIGH    (256u << 10) /* HTTP/2 stops making frames above */
+#define OUT_ITEMS_HIGH    512          /* ... or above: small frames cost more than their bytes */
 #define CTL_BLOCK_BYTES   4096         /* control frames share blocks */
 #define LINGER_MS         2000
 #define TICK_MS           100
@@ -64,6 +65,7 @@ struct wfl_exchange {
     bool              answer_done;   /* all of it is queued */
     bool              too_large;     /* HTTP/2: header limit passed while it was received */
     bool              head_done;     /* HTTP/2: on_head or on_broken has been called */
+    bool              continue_due;  /* HTTP/2: 100 Continue is sent with the first read */
     uint32_t          unwritten;     /* segments in the socket's queue */
     size_t            waiting_bytes; /* given and not yet written */
     struct part_node *parts, *parts_tail;
@@ -93,6 +95,7 @@ struct out_queue {
 
 enum chunked_state {
     CHUNK_SIZE,
+    CHUNK_BWS,
     CHUNK_EXT,
     CHUNK_SIZE_LF,
     CHUNK_DATA,
@@ -106,7 +109,7 @@ enum chunked_state {
 };
 struct chunked {
     enum chunked_state state;
-    uint64_t           left; /* of the chunk under way */
+    uint64_t           left; /* of the chunk under way; at most INT64_MAX */
     unsigned           digits;
     size_t             ext_len, ext_max;
     size_t             trailer_len;
@@ -127,6 +130,7 @@ struct http1_limits {
 struct http1_head { /* what framing needs besides the request */
     bool keep_alive;
     bool chunked;
+    bool http10; /* knows no chunked answers, and is told that the connection stays */
 };
 /* Look for the end of the head in what has arrived; `*scanned` remembers how far it looked, 0 at
  * first. 0: not complete. Else its length. INVALID_REQUEST for bytes that no head may have. */
@@ -201,6 +205,7 @@ struct reactor {
     struct conn           *conns;
     uint32_t               conn_count;
     uint32_t               handles; /* libuv handles still open */
+    bool                   resting; /* no file descriptor was left: accept again at the next tick */
     bool                   stopping, cutting;
     int64_t                now_ns;
     uint64_t               now_ms;
@@ -274,6 +279,7 @@ void              http2_respond(struct wfl_exchange *x, const struct wfl_respons
 void              http2_parts_added(struct wfl_exchange *x);
 void              http2_abort(struct wfl_exchange *x);
 void              http2_shutdown(struct conn *c);
+void              http2_abandon(struct conn *c); /* nothing is queued: end what is open, unwell */
 void              http2_check_time(struct conn *c);
 
 #endif

@@ -153,20 +153,26 @@ static void on_wake(uv_async_t *handle)
     end_when_empty(r);
 }
 
-static void on_tick(uv_timer_t *handle)
-{
-    struct reactor *r = handle->data;
+/* ---- accepting */
 
-    reactor_refresh_time(r);
-    for (struct conn *c = r->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        conn_check_time(c);
-    }
-    pump_ready(r);
-    end_when_empty(r);
+static void on_acceptable(uv_poll_t *handle, int status, int events);
+
+/* Without a file descriptor left the listeners would stay readable and the loop would spin: look
+ * away until the next tick. */
+static void rest(struct reactor *r)
+{
+    r->resting = true;
+    for (uint32_t i = 0; i < r->listener_count; i++)
+        uv_poll_stop(&r->listeners[i]);
 }
 
-/* ---- accepting */
+static void wake_up(struct reactor *r)
+{
+    if (!r->resting || r->stopping) return;
+    r->resting = false;
+    for (uint32_t i = 0; i < r->listener_count; i++)
+        (void)uv_poll_start(&r->listeners[i], UV_READABLE, on_acceptable);
+}
 
 static void on_acceptable(uv_poll_t *handle, int status, int events)
 {
@@ -179,15 +185,33 @@ static void on_acceptable(uv_poll_t *handle, int status, int events)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd < 0) return; /* none waiting, or no file left: the next turn tries again */
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) rest(r);
+            return;
+        }
         net->connections_total++;
-        if (net->connections >= net->config.limits.connections_max) {
+        if (atomic_fetch_add(&net->connections, 1) >= net->config.limits.connections_max) {
+            net->connections--;
             net->connections_refused++;
             close(fd);
             continue;
         }
         conn_accept(r, fd);
     }
+}
+
+static void on_tick(uv_timer_t *handle)
+{
+    struct reactor *r = handle->data;
+
+    reactor_refresh_time(r);
+    for (struct conn *c = r->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        conn_check_time(c);
+    }
+    pump_ready(r);
+    wake_up(r);
+    end_when_empty(r);
 }
 
 /* ---- the thread */

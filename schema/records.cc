@@ -2,11 +2,11 @@
  *
  * The one C++ file: FlatBuffers behind records.h.
  *
- * Writing happens in memory of the caller's. A builder that runs out of memory has no way to say so,
- * hence it is given all it can need at once (the bounds below) and an allocator that hands out this
- * memory and nothing else; that it would ask for more is a mistake in a bound and stops the process.
- * Reading verifies all of a record, then hands out pointers into it. Records lie where the engine
- * pinned them, at any address: the processors this is built for load scalars from there. */
+ * Writing happens in memory of the caller's. A builder that runs out of memory has no way to say
+ * so, hence it is given all it can need at once (the bounds below) and an allocator that hands out
+ * this memory and nothing else; that it would ask for more is a mistake in a bound and stops the
+ * process. Reading verifies all of a record, then hands out pointers into it. Records lie where the
+ * engine pinned them, at any address: the processors this is built for load scalars from there. */
 #include "schema/records.h"
 
 #include <cstdlib>
@@ -18,27 +18,34 @@
 #error "records are read in place: this processor must load unaligned scalars"
 #endif
 
-namespace {
+namespace
+{
 
 namespace fb = flatbuffers;
 namespace ws = wfl::schema;
 
-const uint8_t ALIGNMENT = 16; /* of the builder's memory; above that of any member */
+const uint8_t ALIGNMENT = 16;    /* of the builder's memory; above that of any member */
 const size_t  FIXED_BYTES = 576; /* tables, their layout, alignment, the builder's own notes, and of
                                   * three strings the lengths, NULs and alignments */
-const size_t  PAIR_BYTES = 64;   /* its table and its strings' lengths, NULs and alignments */
+const size_t PAIR_BYTES = 64;    /* its table and its strings' lengths, NULs and alignments */
 
 /* Gives out one piece of memory, once. */
-class FixedMemory final : public fb::Allocator {
+class FixedMemory final : public fb::Allocator
+{
   public:
-    FixedMemory(uint8_t *data, size_t cap) : data_(data), cap_(cap) {}
-    uint8_t *allocate(size_t n) override {
+    FixedMemory(uint8_t *data, size_t cap) : data_(data), cap_(cap)
+    {
+    }
+    uint8_t *allocate(size_t n) override
+    {
         if (data_ == nullptr || n > cap_) abort(); /* a bound is wrong */
         uint8_t *data = data_;
         data_ = nullptr;
         return data;
     }
-    void deallocate(uint8_t *, size_t) override {}
+    void deallocate(uint8_t *, size_t) override
+    {
+    }
 
   private:
     uint8_t *data_;
@@ -58,9 +65,9 @@ uint8_t *align_space(uint8_t *space, size_t *cap)
 /* Runs `make`, which returns the root's offset, and moves what it built to the front of `space`. */
 template <typename Make> size_t build(uint8_t *space, size_t cap, Make make)
 {
-    size_t             aligned_cap = cap;
-    uint8_t           *aligned = align_space(space, &aligned_cap);
-    FixedMemory        memory(aligned, aligned_cap);
+    size_t                aligned_cap = cap;
+    uint8_t              *aligned = align_space(space, &aligned_cap);
+    FixedMemory           memory(aligned, aligned_cap);
     fb::FlatBufferBuilder builder(aligned_cap, &memory, false, ALIGNMENT);
 
     builder.Finish(make(builder), ws::ObjectRecordIdentifier());
@@ -97,8 +104,10 @@ ws::Ulid ulid_of(const uint8_t bytes[16])
 
 void copy_ulid(const ws::Ulid *ulid, uint8_t out[16])
 {
-    if (ulid == nullptr) memset(out, 0, 16);
-    else memcpy(out, ulid->bytes()->data(), 16);
+    if (ulid == nullptr)
+        memset(out, 0, 16);
+    else
+        memcpy(out, ulid->bytes()->data(), 16);
 }
 
 bool is_zero(const uint8_t bytes[16])
@@ -110,7 +119,8 @@ bool is_zero(const uint8_t bytes[16])
 using Notes = fb::Offset<ws::Pair> *;
 using PairVector = fb::Vector<fb::Offset<ws::Pair>>;
 
-/* FlatBuffers builds from the leaves up: `notes` keeps the pairs' places until their vector comes. */
+/* FlatBuffers builds from the leaves up: `notes` keeps the pairs' places until their vector comes.
+ */
 fb::Offset<PairVector> write_pairs(fb::FlatBufferBuilder &builder, Notes notes,
                                    const struct wfl_record_pairs &pairs)
 {
@@ -165,7 +175,7 @@ size_t notes_bytes(const struct wfl_record_object &in)
 
 const char *const DAMAGED = "the record fails its schema";
 
-} // namespace
+}  // namespace
 
 size_t wfl_record_object_bound(const struct wfl_record_object *in)
 {
@@ -185,17 +195,17 @@ size_t wfl_record_object_write(const struct wfl_record_object *in, uint8_t *spac
     ws::Hash hash(fb::span<const uint8_t, 32>(in->blake3, 32));
     ws::Ulid version = ulid_of(in->version), jti = ulid_of(in->jti);
     size_t   len = build(space + skip, cap - skip, [&](fb::FlatBufferBuilder &builder) {
-        auto tags = write_pairs(builder, notes, in->tags);
-        auto meta = write_pairs(builder, notes, in->meta);
-        auto type = string_of(builder, in->content_type);
-        fb::Offset<fb::String>           by = 0;
-        fb::Offset<fb::Vector<uint8_t>>  value = 0;
+        auto                            tags = write_pairs(builder, notes, in->tags);
+        auto                            meta = write_pairs(builder, notes, in->meta);
+        auto                            type = string_of(builder, in->content_type);
+        fb::Offset<fb::String>          by = 0;
+        fb::Offset<fb::Vector<uint8_t>> value = 0;
         if (in->by.len > 0) by = string_of(builder, in->by);
         if (in->storage == WFL_RECORD_INLINE && in->value.len > 0)
             value = builder.CreateVector(in->value.data, in->value.len);
         return ws::CreateObjectRecord(builder, &version, in->size, &hash, type, meta, tags, by,
                                       is_zero(in->jti) ? nullptr : &jti,
-                                      static_cast<ws::Storage>(in->storage), value);
+                                        static_cast<ws::Storage>(in->storage), value);
     });
     memmove(space, space + skip, len);
     return len;
@@ -295,7 +305,8 @@ const char *wfl_record_counters_read(const uint8_t *record, size_t len,
     return nullptr;
 }
 
-size_t wfl_record_store_write(const struct wfl_record_store *in, uint8_t space[WFL_RECORD_SMALL_MAX])
+size_t wfl_record_store_write(const struct wfl_record_store *in,
+                              uint8_t                        space[WFL_RECORD_SMALL_MAX])
 {
     ws::Ulid version = ulid_of(in->version);
 

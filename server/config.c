@@ -34,7 +34,7 @@ static const struct number_row numbers[] = {
     ROW(clock_skew_seconds, 60, 1, 3600, "how far a request's timestamp may be off"),
     ROW(packet_cache_max, 4096, 16, 1u << 20, "verified key packets kept"),
     ROW(nonces_per_client_max, 1u << 20, 16, 1u << 26, "nonces remembered for one client"),
-    ROW(nonces_max, 8u << 20, 16, 1u << 28, "nonces remembered in all"),
+    ROW(nonces_max, 8u << 20, 1024, 1u << 28, "nonces remembered in all"),
     ROW(header_bytes_max, 32u << 10, 1u << 10, 1u << 20, "header block"),
     ROW(header_count_max, 100, 8, 1000, "headers of a request"),
     ROW(target_bytes_max, 8u << 10, 256, 1u << 16, "request target"),

@@ -58,7 +58,7 @@ wfl_code headers_read_object(const struct wfl_request *head, wfl_arena *arena, s
     size_t                 meta_bytes = 0;
     wfl_code               rc = WFL_OK;
 
-    meta = wfl_arena_get(arena, 2 * (head->header_count + 1) * sizeof *meta);
+    meta = wfl_arena_get(arena, ((size_t)head->header_count + 1) * 2 * sizeof *meta);
     if (meta == NULL) return wfl_fail(err, WFL_NOMEM, "headers: out of memory");
     tags = meta + head->header_count + 1;
     put->content_type = WFL_S("application/octet-stream");

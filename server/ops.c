@@ -40,13 +40,18 @@ static void respond(struct wfl_exchange *x, int status, wfl_slice type, wfl_buf 
 
 static uint64_t resident_bytes(void)
 {
-    unsigned long long pages = 0, resident = 0;
-    FILE              *f = fopen("/proc/self/statm", "re");
+    char      line[128] = ""; /* "pages resident ..." */
+    uint64_t  pages;
+    wfl_slice rest, word;
+    FILE     *f = fopen("/proc/self/statm", "re");
 
     if (f == NULL) return 0;
-    if (fscanf(f, "%llu %llu", &pages, &resident) != 2) resident = 0;
+    rest = wfl_slice_str(fgets(line, sizeof line, f));
     fclose(f);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    wfl_slice_split(&rest, ' ', &word);
+    wfl_slice_split(&rest, ' ', &word);
+    if (!wfl_slice_to_u64(word, UINT64_MAX, &pages)) return 0;
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void member(wfl_json *json, const char *name, uint64_t value)

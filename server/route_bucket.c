@@ -22,12 +22,12 @@ void route_buckets(struct request *r)
     wfl_buf                   text;
     wfl_json                  json;
 
-    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
-        answer_problem(r, NULL, &r->err);
-        return;
-    }
     if (!wfl_slice_eq(head->method, WFL_S("GET"))) {
         answer_not_allowed(r, "GET");
+        return;
+    }
+    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+        answer_problem(r, NULL, &r->err);
         return;
     }
     if (wfl_auth_spend_nonce(r->server->auth, &r->who, &r->err) != WFL_OK ||
@@ -151,17 +151,19 @@ static void delete_bucket(struct request *r)
 void route_bucket(struct request *r)
 {
     const struct wfl_request *head = request_head(r);
+    bool                      get = wfl_slice_eq(head->method, WFL_S("GET")),
+         put = wfl_slice_eq(head->method, WFL_S("PUT"));
 
-    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+    if (!get && !put && !wfl_slice_eq(head->method, WFL_S("DELETE"))) {
+        answer_not_allowed(r, "GET, PUT, DELETE");
+    } else if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
-    } else if (wfl_slice_eq(head->method, WFL_S("GET"))) {
+    } else if (get) {
         if (request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0}))
             answer_document(r, 200);
-    } else if (wfl_slice_eq(head->method, WFL_S("PUT"))) {
+    } else if (put) {
         create_bucket(r);
-    } else if (wfl_slice_eq(head->method, WFL_S("DELETE"))) {
-        delete_bucket(r);
     } else {
-        answer_not_allowed(r, "GET, PUT, DELETE");
+        delete_bucket(r);
     }
 }

@@ -226,7 +226,7 @@ static void answer_content(struct request *r, struct answer *a)
     struct wfl_range         range = {.first = 0, .count = op->object.size};
     enum wfl_range_outcome   outcome = WFL_RANGE_WHOLE;
     char                     text[80];
-    wfl_slice                bytes = op->content;
+    wfl_slice                bytes = {0};
 
     if (h != NULL && range_applies(request_head(r), &op->object.version)) {
         outcome = wfl_range_parse(h->value, op->object.size, &range);
@@ -252,8 +252,7 @@ static void answer_content(struct request *r, struct answer *a)
     }
     /* The pin is released with the request, after the last byte is written. */
     answer_send_part(r, a, outcome == WFL_RANGE_PART ? 206 : 200,
-                     (struct wfl_body_part){.bytes = op->head_only ? (wfl_slice){0} : bytes},
-                     range.count);
+                     (struct wfl_body_part){.bytes = bytes}, range.count);
 }
 
 static void resume_get(struct request *r)
@@ -291,7 +290,7 @@ static void get_done(struct wfl_get *op)
     request_done(op->arg);
 }
 
-static void get_object(struct request *r, bool head_only)
+static void read_object(struct request *r, bool head_only)
 {
     struct wfl_condition match, none_match;
 
@@ -310,6 +309,16 @@ static void get_object(struct request *r, bool head_only)
     };
     r->release = release_get;
     request_await(r, wfl_store_get(r->server->store, &r->op.get), resume_get);
+}
+
+static void get_object(struct request *r)
+{
+    read_object(r, false);
+}
+
+static void head_object(struct request *r)
+{
+    read_object(r, true);
 }
 
 /* ---- DELETE */
@@ -355,19 +364,25 @@ static void delete_object(struct request *r)
 
 void route_object(struct request *r)
 {
+    static const struct {
+        wfl_slice method;
+        void (*run)(struct request *r);
+    } methods[] = {
+        {WFL_LIT("GET"), get_object},
+        {WFL_LIT("HEAD"), head_object},
+        {WFL_LIT("PUT"), put_object},
+        {WFL_LIT("DELETE"), delete_object},
+    };
     const struct wfl_request *head = request_head(r);
+    size_t                    m = 0;
 
-    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
-        answer_problem(r, NULL, &r->err);
-    } else if (wfl_slice_eq(head->method, WFL_S("GET"))) {
-        get_object(r, false);
-    } else if (wfl_slice_eq(head->method, WFL_S("HEAD"))) {
-        get_object(r, true);
-    } else if (wfl_slice_eq(head->method, WFL_S("PUT"))) {
-        put_object(r);
-    } else if (wfl_slice_eq(head->method, WFL_S("DELETE"))) {
-        delete_object(r);
-    } else {
+    while (m < WFL_COUNT(methods) && !wfl_slice_eq(head->method, methods[m].method))
+        m++;
+    if (m == WFL_COUNT(methods)) {
         answer_not_allowed(r, "GET, HEAD, PUT, DELETE");
+    } else if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+        answer_problem(r, NULL, &r->err);
+    } else {
+        methods[m].run(r);
     }
 }

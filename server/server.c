@@ -175,6 +175,14 @@ static struct wfl_net_config net_config(const struct wfl_config *c)
     };
 }
 
+/* net knows no options: say which one to change. */
+static wfl_code name_option(wfl_error *err, const char *option)
+{
+    wfl_error why = *err;
+
+    return wfl_fail(err, why.code, "%s; name another address with %s", why.message, option);
+}
+
 static wfl_code listen_all(struct wfl_server *s, wfl_error *err)
 {
     const struct wfl_config *c = s->config;
@@ -186,13 +194,14 @@ static wfl_code listen_all(struct wfl_server *s, wfl_error *err)
     net.reactors = (uint32_t)c->reactors;
     net.handler = wfl_request_handler(s);
     rc = wfl_net_start(&net, &s->net, err);
-    if (rc != WFL_OK) return rc;
+    if (rc != WFL_OK) return name_option(err, "--listen");
     ops.listen = (const char *const *)&c->ops_listen;
     ops.listen_count = 1;
     ops.reactors = 1;
     ops.limits.connections_max = 256;
     ops.handler = wfl_ops_handler(s);
-    return wfl_net_start(&ops, &s->ops, err);
+    rc = wfl_net_start(&ops, &s->ops, err);
+    return rc == WFL_OK ? rc : name_option(err, "--ops-listen");
 }
 
 static void log_ready(struct wfl_server *s)

@@ -112,7 +112,7 @@ static wfl_code submit(struct wfl_store *s, struct wfl_bucket_op *op, bool delet
     op->own.store = s;
     op->own.deleting = deleting;
     op->own.commit = (struct wfl_commit){.durability = op->durability,
-                                         .bytes = 2 * WFL_RECORD_SMALL_MAX,
+                                         .bytes = UINT64_C(2) * WFL_RECORD_SMALL_MAX,
                                          .apply = deleting ? delete_apply : create_apply,
                                          .done = bucket_done,
                                          .arg = op};

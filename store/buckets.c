@@ -56,7 +56,7 @@ wfl_code wfl_buckets_reserve(struct wfl_store *s, wfl_error *err)
     if (cap > WFL_BUCKETS_MAX) cap = WFL_BUCKETS_MAX;
 
     pthread_rwlock_wrlock(&s->table_lock);
-    struct bucket **table = wfl_alloc_resize(s->alloc, s->table, cap * sizeof *table);
+    struct bucket **table = wfl_alloc_resize(s->alloc, s->table, cap * sizeof(struct bucket *));
     if (table != NULL) {
         s->table = table;
         s->table_cap = cap;
@@ -71,7 +71,7 @@ void wfl_buckets_insert(struct wfl_store *s, struct bucket *b)
     assert(s->table_count < s->table_cap);
     pthread_rwlock_wrlock(&s->table_lock);
     size_t at = lower_bound(s, wfl_bucket_name(b));
-    memmove(s->table + at + 1, s->table + at, (s->table_count - at) * sizeof *s->table);
+    memmove(s->table + at + 1, s->table + at, (s->table_count - at) * sizeof(struct bucket *));
     s->table[at] = b;
     s->table_count++;
     pthread_rwlock_unlock(&s->table_lock);

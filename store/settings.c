@@ -9,7 +9,7 @@
 
 #include "store/internal.h"
 
-#define SETTINGS_TEXT_MAX (64 * 1024)        /* bytes; far above what all members need */
+#define SETTINGS_TEXT_MAX (64 << 10)         /* bytes; far above what all members need */
 #define SETTING_MAX       (INT64_C(1) << 53) /* integers that every JSON reader keeps exactly */
 
 enum support {

@@ -13,10 +13,12 @@
 
 wfl_code wfl_store_next_version(struct wfl_store *s, wfl_ulid *out, wfl_error *err)
 {
-    uint8_t random[10];
+    uint8_t  random[10] = {0};
+    uint64_t now_ms = wfl_clock_unix_ms(s->clock);
 
-    wfl_random_fill(s->random, random, sizeof random);
-    return wfl_ulid_next(&s->versions, wfl_clock_unix_ms(s->clock), random, out, err);
+    /* Drawn once a millisecond: within one the next version is the last plus one anyway. */
+    if (now_ms > wfl_ulid_ms(&s->versions.last)) wfl_random_fill(s->random, random, sizeof random);
+    return wfl_ulid_next(&s->versions, now_ms, random, out, err);
 }
 
 static wfl_code write_counters(struct wfl_txn *t, const struct bucket *b, wfl_error *err)

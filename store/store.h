@@ -12,8 +12,8 @@
 
 struct wfl_store;
 
-#define WFL_OBJECT_BYTES_MAX (1024 * 1024) /* larger ones need chunks */
-#define WFL_INLINE_BYTES_MAX 1024 /* up to here content lives in the object's header record */
+#define WFL_OBJECT_BYTES_MAX (1 << 20) /* larger ones need chunks */
+#define WFL_INLINE_BYTES_MAX 1024      /* up to here content lives in the object's header record */
 
 struct wfl_store_config {
     struct wfl_engine       *engine; /* outlives the store */
@@ -188,7 +188,7 @@ void                  wfl_get_fini(struct wfl_get *op);
 /* ---- scan (protocol, Scan) */
 
 #define WFL_SCAN_LIMIT_MAX       1000
-#define WFL_SCAN_VALUE_BYTES_MAX (64 * 1024) /* larger contents are not included */
+#define WFL_SCAN_VALUE_BYTES_MAX (64 << 10) /* larger contents are not included */
 #define WFL_SCAN_PAGE_VALUE_BYTES_MAX                                                              \
     (8u << 20) /* the page ends after the value that passes it                                     \
                 */

@@ -16,7 +16,7 @@ MAY_USE = {
     "server": {"auth", "store", "engine", "net", "core"},
     "client": {"auth", "core"},
     "admin": {"client", "auth", "core"},
-    "bench": {"client", "auth", "core"},
+    "bench": {"client", "auth", "engine", "core"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z]+)/([^"]+)"')
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Settings: which layer holds, and that whatever is wrong stops the start with a line that helps. */
+ * Settings: which layer holds, and that whatever is wrong stops the start with a line that helps.
+ */
 #include "server/config.h"
 
 #include <setjmp.h>
@@ -15,7 +16,8 @@ static enum wfl_config_outcome load(char **argv, char **env, struct wfl_config *
 {
     int argc = 0;
 
-    while (argv[argc] != NULL) argc++;
+    while (argv[argc] != NULL)
+        argc++;
     return wfl_config_load(argc, argv, env, c, err);
 }
 
@@ -33,10 +35,12 @@ static char *write_file(const char *text)
 
 static void flags_hold_over_environment_over_file(void **state)
 {
-    char *path = write_file("# ours\nstreams_max = 10\nidle_timeout_seconds = 20 # s\r\nheader_count_max=30\n");
-    char *argv[] = {"wfldb-server", "--config", path,  "--data", "d", "--root", "r",
-                    "--set",        "streams_max=11", NULL};
-    char *env[] = {"WFLDB_STREAMS_MAX=12", "WFLDB_IDLE_TIMEOUT_SECONDS=21", "WFLDB_CREDENTIAL=x", "HOME=/", NULL};
+    char *path = write_file(
+        "# ours\nstreams_max = 10\nidle_timeout_seconds = 20 # s\r\nheader_count_max=30\n");
+    char *argv[] = {"wfldb-server", "--config", path,    "--data",         "d",
+                    "--root",       "r",        "--set", "streams_max=11", NULL};
+    char *env[] = {"WFLDB_STREAMS_MAX=12", "WFLDB_IDLE_TIMEOUT_SECONDS=21", "WFLDB_CREDENTIAL=x",
+                   "HOME=/", NULL};
     struct wfl_config c;
     wfl_error         err;
 
@@ -55,9 +59,10 @@ static void flags_hold_over_environment_over_file(void **state)
 
 static void a_stronger_layer_replaces_lists(void **state)
 {
-    char *argv[] = {"wfldb-server", "--data", "d",        "--listen",       "127.0.0.1:1",
-                    "--listen",     "[::1]:2", "--root", "a,b.json", "--set", "audience=prod-eu", NULL};
-    char *env[] = {"WFLDB_LISTEN=127.0.0.1:9,127.0.0.1:10", "WFLDB_ROOT=x, y", NULL};
+    char             *argv[] = {"wfldb-server",     "--data",  "d",      "--listen", "127.0.0.1:1",
+                                "--listen",         "[::1]:2", "--root", "a,b.json", "--set",
+                                "audience=prod-eu", NULL};
+    char             *env[] = {"WFLDB_LISTEN=127.0.0.1:9,127.0.0.1:10", "WFLDB_ROOT=x, y", NULL};
     struct wfl_config c;
     wfl_error         err;
 
@@ -93,20 +98,25 @@ static void what_is_wrong_stops_the_start(void **state)
         {"below", {"--set", "streams_max=0"}, NULL, "from 1"},
         {"above", {"--set", "streams_max=99999999"}, NULL, "to 4096"},
         {"negative", {"--set", "streams_max=-1"}, NULL, "-1"},
-        {"wraps", {"--set", "block_cache_bytes=99999999999999999999999"}, NULL, "block_cache_bytes"},
+        {"wraps",
+         {"--set", "block_cache_bytes=99999999999999999999999"},
+         NULL,
+         "block_cache_bytes"},
         {"typo in the environment", {NULL}, "WFLDB_STREAMSMAX=1", "streamsmax"},
         {"no such file", {"--config", "/nonexistent/wfldb.conf"}, NULL, "/nonexistent/wfldb.conf"},
     };
 
     (void)state;
     for (size_t i = 0; i < WFL_COUNT(cases); i++) {
-        char *argv[] = {"wfldb-server", "--data", "d", "--root", "r", cases[i].args[0], cases[i].args[1], NULL};
-        char *env[] = {cases[i].env, NULL};
+        char             *argv[] = {"wfldb-server",   "--data",         "d", "--root", "r",
+                                    cases[i].args[0], cases[i].args[1], NULL};
+        char             *env[] = {cases[i].env, NULL};
         struct wfl_config c;
         wfl_error         err = {0};
 
         if (load(argv, env, &c, &err) != WFL_CONFIG_USAGE) fail_msg("%s: accepted", cases[i].name);
-        if (strstr(err.message, cases[i].says) == NULL) fail_msg("%s: says %s", cases[i].name, err.message);
+        if (strstr(err.message, cases[i].says) == NULL)
+            fail_msg("%s: says %s", cases[i].name, err.message);
         wfl_config_fini(&c);
     }
 }

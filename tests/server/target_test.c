@@ -65,7 +65,8 @@ static void paths_are_taken_apart(void **state)
 
         make_arena(&arena);
         wfl_code rc = wfl_target_parse(&r, &arena, &t, &err);
-        if (rc != cases[i].rc) fail_msg("%s %s: %s", cases[i].method, cases[i].path, wfl_code_name(rc));
+        if (rc != cases[i].rc)
+            fail_msg("%s %s: %s", cases[i].method, cases[i].path, wfl_code_name(rc));
         if (rc == WFL_OK && t.kind != cases[i].kind) fail_msg("%s: kind %d", cases[i].path, t.kind);
         if (rc == WFL_OK && (!wfl_slice_eq(t.bucket, wfl_slice_str(cases[i].bucket)) ||
                              !wfl_slice_eq(t.key, wfl_slice_str(cases[i].key)))) {
@@ -177,7 +178,8 @@ static void conditions_hold_as_rfc_9110_says(void **state)
         wfl_arena            arena;
 
         make_arena(&arena);
-        wfl_code rc = wfl_condition_parse(wfl_slice_str(cases[i].value), cases[i].none_match, &arena, &c, &err);
+        wfl_code rc = wfl_condition_parse(wfl_slice_str(cases[i].value), cases[i].none_match,
+                                          &arena, &c, &err);
         if (rc != cases[i].rc) fail_msg("%s: %s", cases[i].name, wfl_code_name(rc));
         if (rc == WFL_OK && (wfl_condition_holds(&c, &v1) != cases[i].with_v1 ||
                              wfl_condition_holds(&c, NULL) != cases[i].with_nothing)) {
@@ -221,11 +223,13 @@ static void ranges_are_cut_from_the_size(void **state)
     (void)state;
     for (size_t i = 0; i < WFL_COUNT(cases); i++) {
         struct wfl_range       r = {0};
-        enum wfl_range_outcome outcome = wfl_range_parse(wfl_slice_str(cases[i].value), cases[i].size, &r);
+        enum wfl_range_outcome outcome =
+            wfl_range_parse(wfl_slice_str(cases[i].value), cases[i].size, &r);
 
         if (outcome != cases[i].outcome) fail_msg("%s: outcome %d", cases[i].value, outcome);
         if (outcome == WFL_RANGE_PART && (r.first != cases[i].first || r.count != cases[i].count)) {
-            fail_msg("%s: %llu+%llu", cases[i].value, (unsigned long long)r.first, (unsigned long long)r.count);
+            fail_msg("%s: %llu+%llu", cases[i].value, (unsigned long long)r.first,
+                     (unsigned long long)r.count);
         }
     }
 }

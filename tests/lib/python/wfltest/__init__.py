@@ -6,5 +6,5 @@ Tests speak with it to the real server, so an error that the C client and the se
 from .keys import Grant, Key, issue, link  # noqa: F401
 from .signing import Credential, canonical, signed_headers  # noqa: F401
 from .http1 import Connection, Response  # noqa: F401
-from .server import Server, binary, source_root  # noqa: F401
+from .server import Server, binary, memory_bound, source_root  # noqa: F401
 from .client import Client, ProtocolError  # noqa: F401

@@ -75,7 +75,8 @@ class Connection2:
                 break
             if room == 0 and at < len(body):
                 self.flush()
-                assert self.pump(), "the connection ended in an upload"
+                if not self.pump():
+                    raise EOFError("the connection ended in an upload")
                 continue
             last = at + room >= len(body)
             self.h2.send_data(stream, body[at:at + room], end_stream=last)

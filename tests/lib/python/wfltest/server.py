@@ -20,6 +20,12 @@ def source_root():
     return os.environ["WFL_SOURCE_ROOT"]
 
 
+def memory_bound(size):
+    """How much `size` bytes of growth may look like: sanitizers keep freed memory back for a while."""
+    sanitized = any(os.environ["WFL_BUILD_ROOT"].endswith(kind) for kind in ("-asan", "-tsan"))
+    return size * (10 if sanitized else 1)
+
+
 class Server:
     """`start` waits for the ready line; what the server logs is kept in `log` as it comes."""
 

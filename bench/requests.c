@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Heads are written one behind another into one buffer, and contents are few and shared: a run of
+ * 100,000 requests takes about 120 MB. A signed request is good once and for a minute, so wflDB's
+ * are made for each run; for the others the same list would do again, but costs nothing to make. */
+#include "bench/requests.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define CONTENTS       64 /* different ones */
+#define TEXT_BYTES_MAX (2ull << 30)
+
+struct maker {
+    const struct plan  *plan;
+    struct requests    *out;
+    struct wfl_key_pair key;
+    wfl_slice           packet;
+    char                packet_hash[65];
+    char                content_hash[CONTENTS][65];
+    wfl_arena           keep;    /* the packet */
+    wfl_arena           scratch; /* of one request */
+};
+
+static uint64_t mix(uint64_t x) /* splitmix64 */
+{
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+static wfl_code make_contents(struct maker *m, wfl_error *err)
+{
+    size_t bytes = m->plan->object_bytes;
+
+    m->out->contents = wfl_alloc_get(&wfl_alloc_libc, CONTENTS * bytes);
+    if (m->out->contents == NULL) return wfl_fail(err, WFL_NOMEM, "contents: out of memory");
+    for (size_t i = 0; i < CONTENTS * bytes; i++)
+        m->out->contents[i] = (uint8_t)mix(m->plan->seed ^ i); /* nothing that compresses */
+    for (size_t i = 0; i < CONTENTS; i++) {
+        wfl_hash hash = wfl_hash_of(wfl_slice_of(m->out->contents + i * bytes, bytes));
+
+        wfl_hex_encode(wfl_slice_of(hash.bytes, sizeof hash.bytes), m->content_hash[i]);
+    }
+    return WFL_OK;
+}
+
+static wfl_code read_credential(struct maker *m, wfl_error *err)
+{
+    struct wfl_secret text = {0};
+    wfl_slice         endpoint;
+    wfl_code          rc;
+
+    if (m->plan->peer != PEER_WFLDB) return WFL_OK;
+    rc = wfl_key_read_file(m->plan->credential, true, &text, err);
+    if (rc == WFL_OK)
+        rc = wfl_key_parse_private(wfl_slice_of(text.data, text.len), &m->keep, &m->key, &m->packet,
+                                   &endpoint, err);
+    if (rc == WFL_OK) wfl_auth_sha256_hex(m->packet, m->packet_hash);
+    wfl_secret_free(&text);
+    return rc;
+}
+
+/* ---- one request */
+
+static wfl_code write_signed(struct maker *m, const char *path, const char *hash, wfl_error *err)
+{
+    const struct plan        *p = m->plan;
+    wfl_buf                  *out = &m->out->text;
+    struct wfl_auth_header    header = {WFL_S("x-wfldb-content-blake3"), wfl_slice_str(hash)};
+    struct wfl_auth_request   request = {.method = p->put ? WFL_S("PUT") : WFL_S("GET"),
+                                         .path = wfl_slice_str(path),
+                                         .authority = wfl_slice_str(p->authority),
+                                         .headers = &header,
+                                         .header_count = p->put ? 1 : 0,
+                                         .has_body = p->put};
+    struct wfl_signed_headers made;
+    wfl_code                  rc;
+
+    wfl_arena_reset(&m->scratch);
+    rc = wfl_auth_sign(&m->key, m->packet_hash, &request, wfl_clock_unix_ns(&wfl_clock_system),
+                       &wfl_random_system, &m->scratch, &made, err);
+    if (rc != WFL_OK) return rc;
+    wfl_buf_printf(out,
+                   "%s %s HTTP/1.1\r\nHost: %s\r\nX-WflDB-Timestamp: %s\r\nX-WflDB-Nonce: %s\r\n"
+                   "X-WflDB-Signature: %s\r\nAuthorization: Bearer ",
+                   p->put ? "PUT" : "GET", path, p->authority, made.timestamp, made.nonce,
+                   made.signature);
+    wfl_buf_add(out, m->packet);
+    if (p->put) {
+        wfl_buf_printf(out, "\r\nX-WflDB-Content-BLAKE3: %s\r\nContent-Length: %" PRIu32, hash,
+                       p->object_bytes);
+    }
+    wfl_buf_add_str(out, "\r\n\r\n");
+    return WFL_OK;
+}
+
+static wfl_code write_head(struct maker *m, uint64_t key, const char *hash, wfl_error *err)
+{
+    const struct plan *p = m->plan;
+    wfl_buf           *out = &m->out->text;
+    char               path[512];
+
+    if (p->peer == PEER_REDIS) {
+        snprintf(path, sizeof path, "key%08" PRIu64, key);
+        if (p->put) {
+            wfl_buf_printf(out, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%" PRIu32 "\r\n", strlen(path),
+                           path, p->object_bytes);
+        } else {
+            wfl_buf_printf(out, "*2\r\n$3\r\nGET\r\n$%zu\r\n%s\r\n", strlen(path), path);
+        }
+        return WFL_OK;
+    }
+    if (p->peer == PEER_HTTP) {
+        wfl_buf_printf(out, "GET /%s/key%08" PRIu64 " HTTP/1.1\r\nHost: %s\r\n\r\n", p->bucket, key,
+                       p->authority);
+        return WFL_OK;
+    }
+    snprintf(path, sizeof path, "/v1/%s/key%08" PRIu64, p->bucket, key);
+    return write_signed(m, path, hash, err);
+}
+
+static wfl_code make_all(struct maker *m, wfl_error *err)
+{
+    const struct plan *p = m->plan;
+    struct requests   *out = m->out;
+    int64_t            began = wfl_clock_mono_ns(&wfl_clock_system);
+    size_t            *starts = wfl_alloc_get(&wfl_alloc_libc, (p->count + 1) * sizeof *starts);
+    wfl_code           rc = WFL_OK;
+
+    out->items = wfl_alloc_zero(&wfl_alloc_libc, p->count, sizeof *out->items);
+    if (starts == NULL || out->items == NULL) rc = wfl_fail(err, WFL_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < p->count && rc == WFL_OK; i++) {
+        uint64_t draw = mix(p->seed ^ ((uint64_t)i << 20));
+        size_t   content = (draw >> 32) % CONTENTS;
+
+        starts[i] = out->text.len;
+        rc = write_head(m, p->in_order ? i % p->keys : draw % p->keys, m->content_hash[content],
+                        err);
+        if (p->put) {
+            out->items[i].content =
+                wfl_slice_of(out->contents + content * p->object_bytes, p->object_bytes);
+            if (p->peer == PEER_REDIS) out->items[i].tail = WFL_S("\r\n");
+        }
+    }
+    if (rc == WFL_OK && !wfl_buf_ok(&out->text)) rc = wfl_fail(err, WFL_NOMEM, "out of memory");
+    /* The buffer stays where it is from here on. */
+    for (uint32_t i = 0; i < p->count && rc == WFL_OK; i++) {
+        size_t end = i + 1 < p->count ? starts[i + 1] : out->text.len;
+
+        out->items[i].head = wfl_slice_of(out->text.data + starts[i], end - starts[i]);
+    }
+    wfl_alloc_free(&wfl_alloc_libc, starts);
+    out->count = p->count;
+    out->sign_us = (double)(wfl_clock_mono_ns(&wfl_clock_system) - began) / 1000 / p->count;
+    return rc;
+}
+
+wfl_code requests_make(const struct plan *plan, struct requests *out, wfl_error *err)
+{
+    struct maker m = {.plan = plan, .out = out};
+    wfl_code     rc;
+
+    *out = (struct requests){0};
+    wfl_buf_init(&out->text, &wfl_alloc_libc, TEXT_BYTES_MAX);
+    wfl_arena_init(&m.keep, &wfl_alloc_libc, 64u << 10);
+    wfl_arena_init(&m.scratch, &wfl_alloc_libc, 1u << 20);
+    rc = read_credential(&m, err);
+    if (rc == WFL_OK) rc = make_contents(&m, err);
+    if (rc == WFL_OK) rc = make_all(&m, err);
+    wfl_key_pair_free(&m.key);
+    wfl_arena_fini(&m.keep);
+    wfl_arena_fini(&m.scratch);
+    if (rc != WFL_OK) requests_free(out);
+    return rc;
+}
+
+void requests_free(struct requests *r)
+{
+    wfl_alloc_free(&wfl_alloc_libc, r->items);
+    wfl_alloc_free(&wfl_alloc_libc, r->contents);
+    wfl_buf_fini(&r->text);
+    *r = (struct requests){0};
+}

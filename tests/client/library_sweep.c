@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * library_sweep URL < CREDENTIAL-FILE: what users of libwfldb do, from wfldb.h alone, against a
+ * server; first as it should go, then with the k-th allocation refused, for every k until nothing
+ * is refused any more. A call that meets the refusal says "memory" (or curl's word for it) and
+ * leaves nothing behind; the leak checker sees the rest. test_library.py starts it. */
+#include "client/wfldb.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKET     "library"
+#define KEY        "folder/\xC3\xBC & %2F"
+#define ROUNDS_MAX 20000
+
+/* ---- memory that can be refused: the linker sends our code's allocations here */
+
+static long countdown = -1; /* 0: this one is refused; negative: none is */
+
+static bool refused(void)
+{
+    return countdown >= 0 && countdown-- == 0;
+}
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+char *__real_strdup(const char *s);
+char *__real_strndup(const char *s, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+char *__wrap_strdup(const char *s);
+char *__wrap_strndup(const char *s, size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+    return refused() ? NULL : __real_malloc(n);
+}
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return refused() ? NULL : __real_calloc(n, size);
+}
+void *__wrap_realloc(void *p, size_t n)
+{
+    return refused() ? NULL : __real_realloc(p, n);
+}
+char *__wrap_strdup(const char *s)
+{
+    return refused() ? NULL : __real_strdup(s);
+}
+char *__wrap_strndup(const char *s, size_t n)
+{
+    return refused() ? NULL : __real_strndup(s, n);
+}
+
+/* ---- what users do */
+
+struct sink {
+    char   text[64];
+    size_t len;
+};
+
+static int take(void *ctx, const void *data, size_t len)
+{
+    struct sink *s = ctx;
+
+    if (len > sizeof s->text - s->len) return -1;
+    memcpy(s->text + s->len, data, len);
+    s->len += len;
+    return 0;
+}
+
+static int give_up(void *ctx, const void *data, size_t len)
+{
+    (void)ctx, (void)data, (void)len;
+    return -1;
+}
+
+static void must(bool holds, const char *what, const wfldb_error *err)
+{
+    if (holds) return;
+    fprintf(stderr, "%s: status %d, code %s, %s\n", what, err->status, err->code, err->detail);
+    exit(1);
+}
+
+/* Each returns 0, or -1 with err filled. */
+static int put(wfldb *db, wfldb_error *err)
+{
+    const wfldb_pair        meta[] = {{"title", "A walk"}, {"x", ""}}, tags[] = {{"kind", "test"}};
+    const wfldb_put_options options = {.content_type = "text/plain",
+                                       .meta = meta,
+                                       .meta_count = 2,
+                                       .tags = tags,
+                                       .tag_count = 1,
+                                       .buffered = 1};
+    wfldb_object            object = {0};
+    int                     rc = wfldb_put(db, BUCKET, KEY, "hello", 5, &options, &object, err);
+
+    if (rc == 0) must(object.size == 5 && strlen(object.version) == 26, "put", err);
+    wfldb_object_free(&object);
+    return rc;
+}
+
+static int check_object(const wfldb_object *o, const wfldb_error *err)
+{
+    must(o->size == 5 && strcmp(o->content_type, "text/plain") == 0, "object", err);
+    must(o->meta_count == 2 && o->tag_count == 1, "pairs", err);
+    must(strcmp(o->tags[0].name, "kind") == 0 && strcmp(o->tags[0].value, "test") == 0, "tag", err);
+    return 0;
+}
+
+static int get(wfldb *db, wfldb_error *err)
+{
+    struct sink  sink = {.len = 0};
+    wfldb_object object = {0};
+    int          rc = wfldb_get(db, BUCKET, KEY, take, &sink, &object, err);
+
+    if (rc == 0) {
+        must(sink.len == 5 && memcmp(sink.text, "hello", 5) == 0, "get", err);
+        rc = check_object(&object, err);
+    }
+    wfldb_object_free(&object);
+    return rc;
+}
+
+static int head(wfldb *db, wfldb_error *err)
+{
+    wfldb_object object = {0};
+    int          rc = wfldb_head(db, BUCKET, KEY, &object, err);
+
+    if (rc == 0) rc = check_object(&object, err);
+    wfldb_object_free(&object);
+    return rc;
+}
+
+static int scan(wfldb *db, wfldb_error *err)
+{
+    const wfldb_scan_options options = {.prefix = "folder/", .limit = 1};
+    wfldb_page               page = {0};
+    int                      rc = wfldb_scan(db, BUCKET, &options, &page, err);
+
+    if (rc == 0) {
+        must(page.item_count == 1 && page.prefix_count == 0, "scan", err);
+        must(strcmp(page.items[0].key, KEY) == 0 && page.items[0].size == 5, "item", err);
+    }
+    wfldb_page_free(&page);
+    return rc;
+}
+
+static int documents(wfldb *db, wfldb_error *err)
+{
+    char *info = NULL, *list = NULL;
+    int   rc = wfldb_bucket_info(db, BUCKET, &info, err);
+
+    if (rc == 0) rc = wfldb_bucket_list(db, &list, err);
+    if (rc == 0)
+        must(strstr(list, BUCKET) != NULL && strstr(info, "\"objects\":1") != NULL, "documents",
+             err);
+    free(info);
+    free(list);
+    return rc;
+}
+
+static int delete_and_refusals(wfldb *db, wfldb_error *err)
+{
+    struct sink  sink = {.len = 0};
+    wfldb_object object = {0};
+    int          rc = wfldb_get(db, BUCKET, KEY, give_up, NULL, &object, err);
+
+    if (rc == 0) must(false, "a sink that gives up", err);
+    if (strcmp(err->code, "sink") != 0) return -1;
+    rc = wfldb_delete(db, BUCKET, KEY, NULL, err);
+    if (rc != 0) return rc;
+    rc = wfldb_get(db, BUCKET, KEY, take, &sink, &object, err);
+    if (rc == 0) must(false, "a deleted key", err);
+    if (err->status != 404) return -1;
+    /* Out of memory the body that names the code may not be read; the status is enough. */
+    must(strcmp(err->code, "key_not_found") == 0 || countdown < 0, "the code", err);
+    must(sink.len == 0 && err->request_id[0] != '\0', "the refusal", err);
+    return 0;
+}
+
+static int all(const wfldb_options *options, wfldb_error *err)
+{
+    static int (*const steps[])(wfldb * db, wfldb_error * err) = {
+        put, get, head, scan, documents, delete_and_refusals};
+    wfldb *db = wfldb_open(options, err);
+    int    rc = db == NULL ? -1 : 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof steps / sizeof steps[0]; i++)
+        rc = steps[i](db, err);
+    wfldb_close(db);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static char   credential[65536];
+    wfldb_options options = {.endpoint = argc > 1 ? argv[1] : NULL, .credential = credential};
+    wfldb_error   err = {0};
+    long          refusals = 0;
+    char         *document = NULL;
+    wfldb        *db;
+
+    options.credential_len = fread(credential, 1, sizeof credential, stdin);
+    db = wfldb_open(&options, &err);
+    must(db != NULL, "open", &err);
+    must(wfldb_bucket_create(db, BUCKET, "{}", &document, &err) == 0, "create", &err);
+    free(document);
+    wfldb_close(db);
+    for (options.http2 = 0; options.http2 <= 1; options.http2++) {
+        must(all(&options, &err) == 0, "without refusals", &err);
+        for (long k = 0;; k++) {
+            must(k < ROUNDS_MAX, "it does not end", &err);
+            countdown = k;
+            int  rc = all(&options, &err);
+            bool was_refused = countdown < 0;
+
+            countdown = -1;
+            if (!was_refused) {
+                must(rc == 0, "nothing was refused", &err);
+                break;
+            }
+            refusals++;
+            if (rc != 0 && err.status == 0) {
+                must(strcmp(err.code, "memory") == 0 || strcmp(err.code, "connection") == 0 ||
+                         strcmp(err.code, "request") == 0,
+                     "a refusal", &err);
+            }
+        }
+    }
+    printf("%ld refusals\n", refusals);
+    return 0;
+}

@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds in tests/fuzz/corpus/<target>/seed-*, most of them from tests/vectors.
+
+Only files named seed-* are the script's: inputs that once crashed a target lie beside them under
+other names and are kept by hand.
+"""
+import base64
+import json
+import pathlib
+
+HERE = pathlib.Path(__file__).resolve().parent
+VECTORS = HERE.parent / "vectors"
+
+
+def load(name):
+    return json.loads((VECTORS / name).read_text())
+
+
+def slug(name):
+    return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
+
+
+def write(target, seeds):
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("seed-*"):
+        old.unlink()
+    for name, content in seeds.items():
+        (folder / f"seed-{slug(name)}").write_bytes(content)
+
+
+def b64u(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def unb64u(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def json_lines(packet):
+    """The form that packet_fuzz.c signs itself."""
+    lines = []
+    for link in packet.split("~"):
+        header, payload, _ = link.split(".")
+        lines += [unb64u(header), unb64u(payload)]
+    return b"!" + b"\n".join(lines)
+
+
+def packets():
+    cases = {case["name"]: case["packet"] for case in load("packets.json")}
+    raw = ["one link", "two links of the three", "signature altered", "S not canonical", "payload not UTF-8",
+           "payload with text after it", "four parts", "padding", "trailing tilde"]
+    lines = ["one link", "three links, narrowing", "pattern narrowed to pattern", "link signed by someone else",
+             "star from a pattern", "shorter prefix", "delegate not smaller", "five links, delegate 4 to 0",
+             "not yet valid, within grace", "audience matches",
+             "header with crit", "exp a fraction", "exp beyond 2^53", "admin on one bucket", "manage with a prefix",
+             "limit zero", "cnf of another curve", "cnf key of small order", "duplicate member in a grant"]
+    seeds = {f"raw {name}": cases[name].encode() for name in raw}
+    seeds |= {f"lines {name}": json_lines(cases[name]) for name in lines}
+    return seeds
+
+
+def canonical():
+    seeds = {}
+    for case in load("canonical.json"):
+        path, _, query = case["target"].partition("?")
+        lines = [case["method"], path, query, case["authority"]]
+        lines += [f"{name}:{value}" for name, value in case["headers"]]
+        seeds[case["name"]] = "\n".join(lines).encode()
+    seeds["encoded slash"] = b"GET\n/v1/photos/a%2Fb\n\nhost"
+    seeds["malformed escape"] = b"GET\n/v1/photos/a%2\nx=%zz\nhost"
+    seeds["header twice"] = b"PUT\n/v1/photos/a\n\nhost\nRange:bytes=0-1\nrange: bytes=2-3"
+    return seeds
+
+
+def http1():
+    get = b"GET /v1/photos/a?x=1 HTTP/1.1\r\nHost: db.example\r\n"
+    put = b"PUT /v1/photos/a HTTP/1.1\r\nHost: db.example\r\n"
+    messages = {
+        "get": get + b"\r\n",
+        "two in a row": get + b"\r\n" + get + b"Connection: close\r\n\r\n",
+        "blank lines before": b"\r\n\r\n" + get + b"\r\n",
+        "length": put + b"Content-Length: 11\r\n\r\nhello world" + get + b"\r\n",
+        "empty body": put + b"Content-Length: 0\r\n\r\n" + get + b"\r\n",
+        "body cut short": put + b"Content-Length: 20\r\n\r\nhello",
+        "chunked": put + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n" + get + b"\r\n",
+        "extension and trailer": put + b"Transfer-Encoding: chunked\r\n\r\nA;x=1\r\n0123456789\r\n0\r\nT: v\r\n\r\n",
+        "chunk without end": put + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloworld",
+        "chunk size too large": put + b"Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n",
+        "both framings": put + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "length twice": put + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        "continue": put + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+        "absolute form": b"GET http://db.example/v1/ HTTP/1.1\r\nHost: db.example\r\n\r\n",
+        "old version": b"GET /v1/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + get + b"\r\n",
+        "bare line feed": get + b"X: y\n\r\n",
+        "folded": get + b"X: y\r\n z\r\n\r\n",
+        "spaces around": get + b"X: \t y \t\r\n\r\n",
+        "many headers": get + b"".join(b"X%d: y\r\n" % i for i in range(14)) + b"\r\n",
+        "head of the limit": get + b"X: " + b"y" * (600 - len(get) - 7) + b"\r\n\r\n",
+        "head above the limit": get + b"X: " + b"y" * 700 + b"\r\n\r\n",
+        "target above the limit": b"GET /" + b"a" * 101 + b" HTTP/1.1\r\nHost: h\r\n\r\n",
+        "options": b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+    }
+    seeds = {name: b"\0@\0\0" + message for name, message in messages.items()}
+    for name in ("length", "chunked", "two in a row"):
+        seeds[f"{name}, ignored"] = b"\1@\6\2" + messages[name]
+        seeds[f"{name}, small reads"] = b"\0\3\12\0" + messages[name]
+    return seeds
+
+
+def keyfiles():
+    keys = load("keys.json")
+    packet = load("packets.json")[0]["packet"]
+    client = keys["client"]
+    private = dict(client["jwk"], d=b64u(bytes.fromhex(client["seed_hex"])).decode(), kid=client["thumbprint"])
+    other = b64u(bytes.fromhex(keys["root"]["seed_hex"])).decode()
+    documents = {
+        "public": client["jwk"],
+        "public with kid": dict(client["jwk"], kid=client["thumbprint"]),
+        "wrong kid": dict(client["jwk"], kid=keys["root"]["thumbprint"]),
+        "private": private,
+        "credential": dict(private, packet=packet, endpoint="http://127.0.0.1:7410"),
+        "d of another": dict(private, d=other),
+        "other curve": dict(client["jwk"], crv="X25519"),
+        "small order": dict(client["jwk"], x=b64u(bytes(32)).decode()),
+        "escapes": dict(private, endpoint="\u00e4\n\"\U0001f511"),
+    }
+    seeds = {name: json.dumps(value).encode() for name, value in documents.items()}
+    seeds["member twice"] = b'{"kty":"OKP","kty":"OKP"}'
+    seeds["deep"] = b'{"a":' * 17 + b"1" + b"}" * 17
+    return seeds
+
+
+def cursors():
+    def plain(last, folded=0, version=1):
+        return bytes([version]) + bytes(range(16)) + bytes(range(16, 32)) + bytes([folded]) + last
+
+    return {
+        "plain": b"!" + plain(b"2026/a.jpg"),
+        "folded": b"!" + plain(b"2026/", folded=1),
+        "long": b"!" + plain(b"k" * 1024),
+        "too long": b"!" + plain(b"k" * 1025),
+        "no key": b"!" + plain(b""),
+        "other version": b"!" + plain(b"a", version=2),
+        "flag of 2": b"!" + plain(b"a", folded=2),
+        "text": b64u(plain(b"2026/a.jpg") + bytes.fromhex("00000000")),
+    }
+
+
+def targets():
+    ulid = b"01JDFJ7Z7Q2S4T6V8X0A2C4E6G"
+    cases = {
+        "object": [b"GET", b"/v1/photos/2026/a.jpg", b"at=" + ulid, b'"' + ulid + b'"', b"bytes=0-99", b"1000"],
+        "escapes": [b"PUT", b"/v1/photos/%C3%A4%20b", b"", b"*", b"bytes=-5", b"3"],
+        "bucket": [b"GET", b"/v1/photos", b"", b'W/"x", "y",, "' + ulid + b'"', b"bytes=5-", b"5"],
+        "buckets": [b"GET", b"/v1/", b"limit=5&prefix=a%2Fb&cursor=", b"", b"bytes=0-1,3-4", b"9"],
+        "scan": [b"GET", b"/v1/photos/scan", b"prefix=2026/&limit=10&limit=11", b"x", b"bytes=9-1", b"10"],
+        "reserved": [b"PUT", b"/v1/photos/scan", b"&&=", b'"', b"items=0-1", b"10"],
+        "server": [b"GET", b"/v1/-/server", b"", b"", b"", b""],
+        "server, spelled": [b"GET", b"/v1/%2d/server", b"", b"", b"", b""],
+        "encoded slash": [b"GET", b"/v1/photos/a%2fb", b"after=%zz", b"", b"bytes=" + b"9" * 25 + b"-", b"1"],
+        "dots": [b"GET", b"/v1/photos/a/../b", b"", b"", b"bytes=0-18446744073709551615", b"18446744073709551615"],
+        "empty segments": [b"DELETE", b"/v1/photos//a//", b"", b"", b"bytes=-18446744073709551615", b"1"],
+    }
+    return {name: b"\n".join(lines) for name, lines in cases.items()}
+
+
+def settings():
+    texts = ["", "{}", '{"versions":0,"quota_bytes":1000,"quota_objects":5,"max_object_bytes":10}',
+             '{"versions":-1}', '{"public_read":false}', '{"public_read":1}', '{"quota_bytes":9007199254740993}',
+             '{"quota_bytes":1.5}', '{"quota_bytes":null}', '{"unknown":1}', '{"versions":0,"versions":0}',
+             "[1]", "{", '{"expire_seconds":60}', '{"quota_bytes":1e3}', '{"\\u0076ersions":0}']
+    return {f"{i:02}": text.encode() for i, text in enumerate(texts)}
+
+
+if __name__ == "__main__":
+    for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "keyfile": keyfiles,
+                         "cursor": cursors, "target": targets, "settings": settings}.items():
+        write(target, make())
