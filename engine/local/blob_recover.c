@@ -50,11 +50,12 @@ void wfl_segments_init(struct local *l, const struct wfl_local_config *config)
 
 wfl_code wfl_segments_open_folder(struct local *l, const char *path, int *out, wfl_error *err)
 {
-    char    *text = wfl_alloc_get(l->alloc, strlen(path) + sizeof "/segments");
+    size_t   cap = strlen(path) + sizeof "/segments";
+    char    *text = wfl_alloc_get(l->alloc, cap);
     wfl_code rc;
 
     if (text == NULL) return wfl_fail(err, WFL_NOMEM, "segments: out of memory");
-    strcpy(stpcpy(text, path), "/segments");
+    snprintf(text, cap, "%s/segments", path);
     rc = wfl_local_make_folder(l, text, err);
     if (rc == WFL_OK) {
         *out = open(text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

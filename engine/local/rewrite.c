@@ -4,7 +4,8 @@
  * segments in which no place is pinned. One without live bytes is removed. One below half live is
  * rewritten: what the index still has in it is verified and copied to the active segment, synced,
  * and a commit then moves those entries that still are where they were; so it comes to be without
- * live bytes. The least live goes first: it returns the most for the least.
+ * live bytes. The least live goes first: it returns the most for the least. Each end of a process
+ * seals a segment that may be small; where more than a few have gathered the smallest is moved too.
  *
  * In which order, and why a crash at any point neither loses a byte nor leaks a file beyond the
  * next open: a copy is synced before the commit that names it, so the index always names what is
@@ -32,6 +33,8 @@
 #define SCAN_NS       1000000000  /* from one look that found nothing to the next, at least */
 #define RETRY_NS      10000000000 /* after lack of room */
 #define NICE          10
+#define SMALL_PART    8 /* of a whole segment: what is below is small */
+#define SMALL_MAX     8 /* small segments that are left as they are */
 
 struct move {
     uint8_t               name[WFL_BLOB_NAME_MAX];
@@ -181,8 +184,10 @@ static void remove_file(struct local *l, struct segment *s)
 {
     char            name[SEGMENT_FILE_NAME];
     wfl_error       err;
-    struct segment *held = wfl_segment_get(l, s->name.id, &err);
+    struct segment *held;
 
+    assert(s != NULL);
+    held = wfl_segment_get(l, s->name.id, &err);
     s->left_alone = held == NULL; /* the next open finds it without a row */
     if (held == NULL) return;
     wfl_mutex_lock(&l->segments.lock);
@@ -222,22 +227,33 @@ static bool is_worth_it(const struct segment *s)
            s->live < data_bytes(s) / 2;
 }
 
+static bool is_small(const struct local *l, const struct segment *s)
+{
+    return !s->active && s->pins == 0 && !s->left_alone && s->live > 0 &&
+           data_bytes(s) < l->segments.segment_bytes / SMALL_PART;
+}
+
 static struct segment *least_live(struct local *l)
 {
     struct segments *g = &l->segments;
-    struct segment  *best = NULL;
+    struct segment  *best = NULL, *smallest = NULL;
+    size_t           small = 0;
 
     wfl_mutex_lock(&g->lock);
     for (size_t i = 0; i < g->count; i++) {
         struct segment *s = g->list[i];
 
+        if (is_small(l, s)) {
+            small++;
+            if (smallest == NULL || s->live < smallest->live) smallest = s;
+        }
         if (is_worth_it(s) &&
             (best == NULL || s->live * data_bytes(best) < best->live * data_bytes(s))) {
             best = s;
         }
     }
     wfl_mutex_unlock(&g->lock);
-    return best;
+    return best == NULL && small > SMALL_MAX ? smallest : best;
 }
 
 static wfl_code apply_moves(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)

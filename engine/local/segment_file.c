@@ -108,7 +108,7 @@ wfl_code wfl_segments_add(struct local *l, struct segment *s, wfl_error *err)
     wfl_mutex_lock(&g->lock);
     if (g->count == g->cap) {
         size_t           cap = g->cap == 0 ? 64 : g->cap * 2;
-        struct segment **list = wfl_alloc_resize(l->alloc, g->list, cap * sizeof(*list));
+        struct segment **list = wfl_alloc_resize(l->alloc, g->list, cap * sizeof(void *));
 
         if (list != NULL) {
             g->list = list;
@@ -132,7 +132,7 @@ void wfl_segments_take_out_locked(struct local *l, struct segment *s)
 
     assert(at < g->count && g->list[at] == s);
     g->count--;
-    memmove(&g->list[at], &g->list[at + 1], (g->count - at) * sizeof(*g->list));
+    memmove(&g->list[at], &g->list[at + 1], (g->count - at) * sizeof(void *));
     s->removed = true;
 }
 

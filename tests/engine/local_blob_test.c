@@ -610,6 +610,30 @@ static void room_of_dropped_blobs_comes_back(void **state)
     bench_assert_counts(b, 0);
 }
 
+static void small_segments_do_not_gather(void **state)
+{
+    enum { STARTS = 14 };
+
+    struct bench b;
+    char         text[16];
+
+    (void)state;
+    bench_init_swift(&b);
+    for (uint32_t i = 0; i < STARTS; i++) {
+        bench_open(&b);
+        assert_int_equal(bench_blob_put(&b, name_of(i, text), 3000 + i * 1000), WFL_OK);
+        close_bench(&b);
+    }
+    bench_open(&b);
+    wfl_local_rewrite(b.engine);
+    assert_true(list_files(b.path).count <= 9); /* eight, and the active one */
+    assert_int_equal(list_files(b.path).count, stats_of(&b).segments);
+    for (uint32_t i = 0; i < STARTS; i++)
+        bench_assert_blob(&b, name_of(i, text), 3000 + i * 1000);
+    bench_assert_counts(&b, 0);
+    bench_fini(&b);
+}
+
 static void a_segment_with_a_pinned_place_is_left(void **state)
 {
     struct bench         *b = *state;
@@ -1073,6 +1097,7 @@ int main(int argc, char **argv)
         T(those_who_wait_share_one_sync),
         T(a_failed_sync_is_told_to_all_who_waited),
         T(room_of_dropped_blobs_comes_back),
+        T(small_segments_do_not_gather),
         T(a_segment_with_a_pinned_place_is_left),
         T(damage_is_not_rewritten),
         T(rewriting_disturbs_nobody),
