@@ -8,6 +8,7 @@ other names and are kept by hand.
 import base64
 import json
 import pathlib
+import struct
 
 HERE = pathlib.Path(__file__).resolve().parent
 VECTORS = HERE.parent / "vectors"
@@ -302,8 +303,34 @@ def completions():
     return {name: text.encode() for name, text in texts.items()}
 
 
+def segments():
+    def record(length, name=b"name", magic=b"wflR", version=1, name_len=None):
+        return (magic + struct.pack("<HHII", version, len(name) if name_len is None else name_len, length, 0) +
+                bytes(range(32)) + name)
+
+    def at(block, content):
+        return bytes([block, len(content)]) + content
+
+    return {
+        "one": b"!" + at(1, record(100)),
+        "several": b"!" + at(1, record(100)) + at(2, record(9000)) + at(5, record(1, b"n" * 64)),
+        "behind a gap": b"!" + at(1, record(100)) + at(7, record(3968)) + at(8, record(3969)),
+        "overlapping": b"!" + at(1, record(9000)) + at(2, record(5)) + at(4, record(5)),
+        "behind the end": b"!" + at(31, record(4000)) + at(30, record(1 << 20)),
+        "cut off": b"!" + at(31, record(3000)) + b"\xff",
+        "no content": b"!" + at(1, record(0)),
+        "too long": b"!" + at(1, record((1 << 20) + 1)),
+        "no name": b"!" + at(1, record(5, b"")),
+        "long name": b"!" + at(1, record(5, b"n" * 64, name_len=65)),
+        "behind the name": b"!" + at(1, record(5, b"name" + bytes(20) + b"x", name_len=4)),
+        "other version": b"!" + at(1, record(5, version=2)),
+        "other magic": b"!" + at(1, record(5, magic=b"wflX")),
+        "file": b"wflSEG01" + struct.pack("<IIQ", 1, 0, 1) + bytes(24) + bytes(200),
+    }
+
+
 if __name__ == "__main__":
     for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "keyfile": keyfiles,
                          "cursor": cursors, "target": targets, "settings": settings, "manifest": manifests,
-                         "completion": completions}.items():
+                         "completion": completions, "segment": segments}.items():
         write(target, make())
