@@ -652,6 +652,7 @@ static int stream_once(struct stream *s, wfldb_object *out, wfldb_error *err)
     } else if (rc != 0 && s->at > 0 && (err->status == 412 || err->status == 404)) {
         rc = call_fail(&c, "changed", "the object was replaced while it was fetched");
     }
+    s->call = NULL;
     call_fini(&c);
     return rc;
 }

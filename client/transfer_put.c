@@ -328,8 +328,8 @@ static int send_part(struct worker *w, struct put *p, struct extent *e, const wf
 static int put_step(struct worker *w, wfldb_error *err)
 {
     struct put   *p = w->ctx;
-    struct extent e;
-    wfldb_part    part;
+    struct extent e = {0};
+    wfldb_part    part = {0};
     int           rc;
 
     pthread_mutex_lock(&p->reading);

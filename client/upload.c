@@ -179,7 +179,7 @@ static int take_parts(struct call *c, wfldb_part **out, size_t *count)
     if (ok && n > 0) {
         *out = calloc(n, sizeof **out);
         if (*out == NULL) rc = call_fail(c, "memory", "out of memory");
-        for (size_t i = 0; i < n && rc == 0 && ok; i++)
+        for (size_t i = 0; i < n && *out != NULL && ok; i++)
             ok = take_part(json_array_get(list, i), &(*out)[i]) &&
                  (i == 0 || (*out)[i - 1].number < (*out)[i].number);
     }
