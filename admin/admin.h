@@ -12,6 +12,7 @@ int admin_issue(int argc, char **argv);
 int admin_credential(int argc, char **argv);
 int admin_inspect(int argc, char **argv);
 int admin_scrub(int argc, char **argv);
+int admin_verify(int argc, char **argv);
 
 /* A public key from a JWK, key or credential file. Told on stderr. */
 int admin_read_public(const char *path, wfl_public_key *out);

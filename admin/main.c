@@ -27,10 +27,12 @@ static const char help_text[] =
     "                                its links, grants and times, in words; whether a root trusts "
     "it\n"
     "\n"
-    "  scrub [--rate BYTES-PER-SECOND] [--status | --stop] [--credential FILE] [--endpoint URL]\n"
-    "                                has a running server verify every chunk of large contents, and\n"
-    "                                waits; names bad ones and the objects concerned (exit code 1);\n"
-    "                                needs a credential with admin\n"
+    "  scrub [--rate BYTES-PER-SECOND | --status | --stop] [--credential FILE] [--endpoint URL]\n"
+    "                                has a running server verify every chunk of large contents,\n"
+    "                                and waits; names the bad ones and the objects concerned\n"
+    "                                (exit code 1); needs a credential with admin\n"
+    "  verify FOLDER                 recounts a data folder that no server uses; tells each\n"
+    "                                difference (exit code 1)\n"
     "\n"
     "Files that exist are never replaced.\n"
     "Ops: get put delete scan watch manage admin. Limits: max_object_bytes, requests_per_second,\n"
@@ -42,12 +44,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"keygen", admin_keygen},
-                    {"public", admin_public},
-                    {"issue", admin_issue},
-                    {"credential", admin_credential},
-                    {"inspect", admin_inspect},
-                    {"scrub", admin_scrub}};
+    } commands[] = {{"keygen", admin_keygen},   {"public", admin_public},
+                    {"issue", admin_issue},     {"credential", admin_credential},
+                    {"inspect", admin_inspect}, {"scrub", admin_scrub},
+                    {"verify", admin_verify}};
     wfl_error err = {0};
 
     (void)prctl(PR_SET_DUMPABLE, 0); /* private keys pass through here */
@@ -65,8 +65,8 @@ int main(int argc, char **argv)
         }
     }
     if (argc < 2)
-        return cli_fail(CLI_USAGE,
-                        "name a command: keygen, public, issue, credential, inspect or scrub; see --help");
+        return cli_fail(CLI_USAGE, "name a command: keygen, public, issue, credential, inspect, "
+                                   "scrub or verify; see --help");
     for (size_t i = 0; i < WFL_COUNT(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
             return cli_finish(commands[i].run(argc - 2, argv + 2));

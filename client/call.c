@@ -430,7 +430,8 @@ static void set_options(struct call *c, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, c->method);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, c->db->timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+                     c->timeout_ms > 0 ? c->timeout_ms : c->db->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, c->patient ? 0L : STALL_SECONDS);
@@ -597,6 +598,13 @@ static bool may_be_skew(const struct call *c)
            (c->status == 401 && strcmp(c->method, "HEAD") == 0);
 }
 
+/* curl repeats a request by itself where a kept connection dies before the first byte of an answer;
+ * the server may have seen the nonce. What reads is signed anew. */
+static bool is_repeated_read(const struct call *c)
+{
+    return strcmp(c->err->code, "replayed") == 0 && strcmp(c->method, "GET") == 0;
+}
+
 static int fail_answer(struct call *c)
 {
     char detail[160];
@@ -614,7 +622,8 @@ int call_send(struct call *c)
         if (c->status >= 200 && c->status < 300) return 0;
         if (c->status < 400) return fail_answer(c);
         read_problem(c);
-        if (attempt > 0 || !may_be_skew(c) || !adopt_server_clock(c)) return -1;
+        if (attempt > 0 || (!is_repeated_read(c) && !(may_be_skew(c) && adopt_server_clock(c))))
+            return -1;
         memset(c->err, 0, sizeof *c->err);
     }
 }

@@ -27,6 +27,7 @@ struct call {
     void                  *source_ctx;
     uint64_t               source_len; /* or WFLDB_LENGTH_UNKNOWN */
     bool                   hash_sent;  /* where the hash is not known beforehand */
+    long                   timeout_ms; /* of this one; 0: the handle's */
     bool                   patient;    /* no byte for minutes is no failure */
     const char            *bad_header; /* a name or value that no header can carry */
 
@@ -98,5 +99,7 @@ int upload_put_part(wfldb *db, const char *bucket, const char *key, const wfldb_
 int upload_complete(wfldb *db, const char *bucket, const char *key, const wfldb_upload *upload,
                     const wfldb_part *parts, size_t count, const char *blake3,
                     const struct watch *watch, wfldb_object *out, wfldb_error *err);
+/* After a failure: nobody waits long for it, and its own failure is nobody's. */
+void upload_give_up(wfldb *db, const char *bucket, const char *key, const wfldb_upload *upload);
 
 #endif

@@ -15,12 +15,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define DELAY_MS   300
-#define DRAW_MS    100
-#define SMOOTH_S   2.0 /* what is older counts little */
-#define WIDTH_MAX  200u
-#define WIDTH_ELSE 80u
-#define BAR_MAX    30u
+#define DELAY_MS       300
+#define DRAW_MS        100
+#define SMOOTH_S       2.0 /* what is older counts little */
+#define WIDTH_MAX      200u
+#define LINE_BYTES_MAX ((size_t)2 * WIDTH_MAX)
+#define WIDTH_ELSE     80u
+#define BAR_MAX        30u
 
 static int64_t now_ms(void)
 {
@@ -109,7 +110,7 @@ static void write_line(wfl_buf *line, const struct progress *p, unsigned width, 
 
 static void put_line(struct progress *p, wfl_slice line)
 {
-    char     text[2 * WIDTH_MAX + 4];
+    char     text[LINE_BYTES_MAX + 4];
     size_t   n = 0;
     unsigned width = (unsigned)line.len;
 
@@ -150,7 +151,7 @@ void progress_show(struct progress *p, uint64_t done, uint64_t total)
     if (done > total) done = total;
     update_rate(p, now, done);
     p->drawn_ms = now;
-    wfl_buf_init(&line, &wfl_alloc_libc, 2 * WIDTH_MAX);
+    wfl_buf_init(&line, &wfl_alloc_libc, LINE_BYTES_MAX);
     write_line(&line, p, terminal_width() - 1, done, total);
     if (wfl_buf_ok(&line)) put_line(p, wfl_buf_slice(&line));
     wfl_buf_fini(&line);

@@ -91,8 +91,13 @@ uint64_t transfer_part_bytes(const struct transfer *t, uint64_t size)
 bool transfer_tell(struct transfer *t, uint64_t moving)
 {
     if (t->progress != NULL && t->progress(t->progress_ctx, t->done + moving, t->total) != 0)
-        t->stop = true;
+        t->stop = t->stopped = true;
     return t->stop;
+}
+
+static int fail_stopped(wfldb_error *err)
+{
+    return transfer_fail(err, "stopped", "stopped by the caller");
 }
 
 static int on_worker(void *ctx, uint64_t moved)
@@ -216,20 +221,21 @@ int transfer_run(struct transfer *t, unsigned                           count,
     free(t->workers);
     t->workers = NULL;
     t->worker_count = 0;
+    if (t->stopped) return fail_stopped(err);
     if (t->failed) {
         *err = t->why;
         return -1;
     }
-    if (count == 0) return transfer_fail(err, "memory", "no thread could be started");
-    return t->stop ? transfer_fail(err, "stopped", "stopped by the caller") : 0;
+    return count > 0 ? 0 : transfer_fail(err, "memory", "no thread could be started");
 }
 
 /* ---- again */
 
+/* "replayed": curl repeated it by itself; parts and completions bear to be asked for again. */
 static bool is_passing(const wfldb_error *err)
 {
-    return strcmp(err->code, "connection") == 0 || err->status == 408 || err->status == 429 ||
-           err->status == 503;
+    return strcmp(err->code, "connection") == 0 || strcmp(err->code, "replayed") == 0 ||
+           err->status == 408 || err->status == 429 || err->status == 503;
 }
 
 static int64_t now_ms(void)
@@ -237,18 +243,11 @@ static int64_t now_ms(void)
     return wfl_clock_mono_ns(&wfl_clock_system) / 1000000;
 }
 
-bool transfer_wait_retry(struct transfer *t, const wfldb *db, const wfldb_error *err,
-                         unsigned attempt, bool caller)
+/* True: the time is over; false: stop. */
+static bool wait_for_ms(struct transfer *t, unsigned ms, bool caller)
 {
-    unsigned asked = err->status == 0 ? 0 : call_retry_after(db);
-    unsigned ms = RETRY_MS << (attempt < 8 ? attempt - 1 : 7);
-    int64_t  until;
+    int64_t until = now_ms() + ms;
 
-    if (!is_passing(err) || attempt >= t->attempts || asked > RETRY_AFTER_MAX || t->stop)
-        return false;
-    if (ms > RETRY_MS_MAX) ms = RETRY_MS_MAX;
-    if (ms < asked * 1000) ms = asked * 1000;
-    until = now_ms() + ms;
     while (!t->stop) {
         int64_t left = until - now_ms();
 
@@ -258,6 +257,21 @@ bool transfer_wait_retry(struct transfer *t, const wfldb *db, const wfldb_error 
         pthread_mutex_unlock(&t->lock);
         if (caller) (void)transfer_tell(t, 0);
     }
+    return false;
+}
+
+bool transfer_wait_retry(struct transfer *t, const wfldb *db, wfldb_error *err, unsigned attempt,
+                         bool caller)
+{
+    unsigned asked = err->status == 0 ? 0 : call_retry_after(db);
+    unsigned ms = RETRY_MS << (attempt < 8 ? attempt - 1 : 7);
+
+    if (ms > RETRY_MS_MAX) ms = RETRY_MS_MAX;
+    if (ms < asked * 1000) ms = asked * 1000;
+    if (is_passing(err) && attempt < t->attempts && asked <= RETRY_AFTER_MAX &&
+        wait_for_ms(t, ms, caller))
+        return true;
+    if (t->stopped) (void)fail_stopped(err);
     return false;
 }
 

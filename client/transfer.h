@@ -26,9 +26,10 @@ struct transfer {
     int (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *progress_ctx;
 
-    _Atomic uint64_t done;  /* bytes of what is finished */
-    _Atomic uint64_t total; /* or WFLDB_LENGTH_UNKNOWN */
-    atomic_bool      stop;  /* everyone ends as soon as may be */
+    _Atomic uint64_t done;    /* bytes of what is finished */
+    _Atomic uint64_t total;   /* or WFLDB_LENGTH_UNKNOWN */
+    atomic_bool      stop;    /* everyone ends as soon as may be, */
+    atomic_bool      stopped; /* because the caller said so */
 
     pthread_mutex_t lock; /* of the rest */
     pthread_cond_t  changed;
@@ -72,9 +73,10 @@ struct watch transfer_watch_worker(struct worker *w);
 struct watch transfer_watch_caller(struct transfer *t);
 
 /* Wait before another attempt of what failed with `err`; `attempt` counts from 1. False: it is not
- * to be tried again. `db`: whose answer it was. `caller`: this is the caller's thread. */
-bool transfer_wait_retry(struct transfer *t, const wfldb *db, const wfldb_error *err,
-                         unsigned attempt, bool caller);
+ * to be tried again; where the caller has stopped, `err` says that. `db`: whose answer it was.
+ * `caller`: this is the caller's thread. */
+bool transfer_wait_retry(struct transfer *t, const wfldb *db, wfldb_error *err, unsigned attempt,
+                         bool caller);
 /* A later call may succeed where this one failed. */
 bool transfer_can_go_on(const wfldb_error *err);
 /* Say so. */

@@ -333,7 +333,7 @@ static void begin_round(struct get *g)
     wfl_hasher_init(&g->whole);
     g->t.done = 0;
     g->t.total = WFLDB_LENGTH_UNKNOWN;
-    g->t.stop = false;
+    g->t.stop = false; /* the crew's; the caller's is told again */
 }
 
 /* 1: there is a beginning of the current version; 0: there is none. */
@@ -652,6 +652,7 @@ static int stream_once(struct stream *s, wfldb_object *out, wfldb_error *err)
     } else if (rc != 0 && s->at > 0 && (err->status == 412 || err->status == 404)) {
         rc = call_fail(&c, "changed", "the object was replaced while it was fetched");
     }
+    s->call = NULL;
     call_fini(&c);
     return rc;
 }

@@ -328,8 +328,8 @@ static int send_part(struct worker *w, struct put *p, struct extent *e, const wf
 static int put_step(struct worker *w, wfldb_error *err)
 {
     struct put   *p = w->ctx;
-    struct extent e;
-    wfldb_part    part;
+    struct extent e = {0};
+    wfldb_part    part = {0};
     int           rc;
 
     pthread_mutex_lock(&p->reading);
@@ -431,9 +431,7 @@ static int go_on(struct put *p, wfldb_error *err)
     if (note != NULL && wfl_ulid_parse(wfl_slice_str(text_of(note, "upload")), &ulid)) {
         memcpy(p->upload.id, text_of(note, "upload"), WFL_ULID_TEXT_LEN + 1);
         if (!note_fits(p, note)) { /* of a file that is no more; its parts only fill the disk */
-            wfldb_error ignored;
-
-            (void)wfldb_upload_abort(p->t.db, p->t.bucket, p->t.key, &p->upload, &ignored);
+            upload_give_up(p->t.db, p->t.bucket, p->t.key, &p->upload);
         } else if (wfldb_upload_parts(p->t.db, p->t.bucket, p->t.key, &p->upload, &p->had,
                                       &p->had_count, err) == 0) {
             p->part_bytes = (uint64_t)number_of(note, "part_bytes");
@@ -498,13 +496,11 @@ static int complete(struct put *p, wfldb_object *out, wfldb_error *err)
 
 static void clean_up(struct put *p, bool ok, wfldb_error *err)
 {
-    bool        begun = p->upload.id[0] != '\0';
-    bool        keep = !ok && begun && p->state.fd >= 0 && transfer_can_go_on(err);
-    wfldb_error ignored;
+    bool begun = p->upload.id[0] != '\0';
+    bool keep = !ok && begun && p->state.fd >= 0 && transfer_can_go_on(err);
 
     if (keep) transfer_say_kept(err);
-    if (!ok && !keep && begun)
-        (void)wfldb_upload_abort(p->t.db, p->t.bucket, p->t.key, &p->upload, &ignored);
+    if (!ok && !keep && begun) upload_give_up(p->t.db, p->t.bucket, p->t.key, &p->upload);
     transfer_state_close(&p->state, !keep);
 }
 

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define GIVE_UP_TIMEOUT_MS 5000L /* the server removes it by itself some day */
+
 /* The hash declared, or the one of what was sent. */
 static bool is_hash_of_sent(const struct call *c, const char *declared, const char *stored)
 {
@@ -177,7 +179,7 @@ static int take_parts(struct call *c, wfldb_part **out, size_t *count)
     if (ok && n > 0) {
         *out = calloc(n, sizeof **out);
         if (*out == NULL) rc = call_fail(c, "memory", "out of memory");
-        for (size_t i = 0; i < n && rc == 0 && ok; i++)
+        for (size_t i = 0; i < n && *out != NULL && ok; i++)
             ok = take_part(json_array_get(list, i), &(*out)[i]) &&
                  (i == 0 || (*out)[i - 1].number < (*out)[i].number);
     }
@@ -280,15 +282,29 @@ int wfldb_upload_complete(wfldb *db, const char *bucket, const char *key,
     return upload_complete(db, bucket, key, upload, parts, count, blake3, NULL, out, err);
 }
 
-int wfldb_upload_abort(wfldb *db, const char *bucket, const char *key, const wfldb_upload *upload,
-                       wfldb_error *err)
+static int abort_upload(wfldb *db, const char *bucket, const char *key, const wfldb_upload *upload,
+                        long timeout_ms, wfldb_error *err)
 {
     struct call c;
     int         rc;
 
     call_init(&c, db, "DELETE", bucket, key, err);
+    c.timeout_ms = timeout_ms;
     call_param(&c, "upload", upload->id);
     rc = call_send(&c);
     call_fini(&c);
     return rc;
+}
+
+int wfldb_upload_abort(wfldb *db, const char *bucket, const char *key, const wfldb_upload *upload,
+                       wfldb_error *err)
+{
+    return abort_upload(db, bucket, key, upload, 0, err);
+}
+
+void upload_give_up(wfldb *db, const char *bucket, const char *key, const wfldb_upload *upload)
+{
+    wfldb_error ignored;
+
+    (void)abort_upload(db, bucket, key, upload, GIVE_UP_TIMEOUT_MS, &ignored);
 }

@@ -47,3 +47,10 @@ wfl_hash wfl_hash_of(wfl_slice bytes)
     wfl_hasher_add(&h, bytes);
     return wfl_hasher_result(&h);
 }
+
+/* BLAKE3 asks the processor for its features at the first hash and remembers the answer in a plain
+ * variable: here, before there are threads that could do it at the same time. */
+__attribute__((constructor)) static void ask_processor(void)
+{
+    wfl_hash_of((wfl_slice){0});
+}

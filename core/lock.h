@@ -14,6 +14,7 @@ enum wfl_lock_rank { /* outermost first */
                      WFL_RANK_ENGINE = 40,
                      WFL_RANK_ROLL = 42,     /* who makes the next segment file */
                      WFL_RANK_SEGMENTS = 44, /* the table of segments; never held over I/O */
+                     WFL_RANK_REWRITE = 46,  /* what the rewriter is to do */
                      WFL_RANK_POOL = 50,
                      WFL_RANK_NET =
                          60, /* the queue into a reactor: taken by whoever finishes something */

@@ -349,6 +349,10 @@ struct wfl_local_config {
 WFL_MUST_USE wfl_code wfl_engine_open_local(const struct wfl_local_config *config,
                                             struct wfl_engine **out, wfl_error *err);
 
+/* For tests: returns the room of dropped blobs without pacing itself, and comes back when there is
+ * nothing more to return. */
+void wfl_local_rewrite(struct wfl_engine *e);
+
 /* ---- memory: for tests. Everything happens in the caller's thread, in call order. */
 
 struct wfl_memory_config {

@@ -497,8 +497,13 @@ const char *wfl_record_trash_read(const uint8_t *record, size_t len,
     const ws::TrashRecord *root = verified<ws::TrashRecord>(record, len);
 
     if (root == nullptr) return DAMAGED;
-    *storage = static_cast<enum wfl_record_storage>(root->storage());
-    return in_chunks(*storage) ? nullptr : "a newer release wrote it";
+    if (root->storage() == ws::Storage::Chunks)
+        *storage = WFL_RECORD_CHUNKS;
+    else if (root->storage() == ws::Storage::Parts)
+        *storage = WFL_RECORD_PARTS;
+    else
+        return "a newer release wrote it";
+    return nullptr;
 }
 
 /* ---- multipart uploads */

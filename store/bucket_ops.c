@@ -100,7 +100,6 @@ static wfl_code delete_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
 
     b->stands = false;
     wfl_buckets_touch(s, b);
-    s->trashed = true; /* its uploads in progress are the collector's */
     return WFL_OK;
 }
 

@@ -46,16 +46,34 @@ static wfl_code put_marker(struct wfl_txn *t, uint32_t id, const wfl_hash *hash,
 }
 
 /* A blob that is missing is no failure, as in wfl_chunk_unref. */
+static wfl_code drop_blob(struct wfl_txn *t, wfl_slice key, wfl_error *err)
+{
+    wfl_code rc = wfl_txn_blob_drop(t, key, err);
+
+    return rc == WFL_NOT_FOUND ? WFL_OK : rc;
+}
+
 static wfl_code drop_chunk(struct wfl_txn *t, wfl_slice key, wfl_error *err)
 {
     wfl_code rc = wfl_txn_delete(t, WFL_SPACE_CHUNKS, key, err);
 
-    if (rc == WFL_OK) rc = wfl_txn_blob_drop(t, key, err);
-    return rc == WFL_NOT_FOUND ? WFL_OK : rc;
+    return rc == WFL_OK ? drop_blob(t, key, err) : rc;
+}
+
+/* The blob of a chunk that is counted already. */
+static wfl_code replace_blob(struct wfl_txn *t, wfl_slice key, const struct wfl_blob_place *place,
+                             bool *kept, wfl_error *err)
+{
+    wfl_code rc = drop_blob(t, key, err);
+
+    if (rc == WFL_OK) rc = wfl_txn_blob_keep(t, key, place, err);
+    *kept = rc == WFL_OK;
+    return rc;
 }
 
 wfl_code wfl_chunk_ref(struct wfl_txn *t, uint32_t id, const wfl_hash *hash,
-                       const struct wfl_blob_place *place, uint32_t len, bool *kept, wfl_error *err)
+                       const struct wfl_blob_place *place, uint32_t len, bool heals, bool *kept,
+                       wfl_error *err)
 {
     struct wfl_record_refs refs = {.len = len};
     uint8_t                space[WFL_CHUNK_KEY_LEN];
@@ -68,11 +86,13 @@ wfl_code wfl_chunk_ref(struct wfl_txn *t, uint32_t id, const wfl_hash *hash,
             return wfl_fail(err, WFL_INTERNAL, "a chunk that was leased is not there");
         rc = wfl_txn_blob_keep(t, key, place, err);
         *kept = rc == WFL_OK;
-    } else if (rc == WFL_OK && refs.count == 0) {
-        rc = remove_marker(t, id, hash, err);
+    } else {
+        if (rc == WFL_OK && refs.count == 0) rc = remove_marker(t, id, hash, err);
+        if (rc == WFL_OK && heals) rc = replace_blob(t, key, place, kept, err);
     }
     if (rc != WFL_OK) return rc;
     refs.count++;
+    refs.len = len;
     return write_refs(t, key, &refs, err);
 }
 

@@ -43,10 +43,11 @@ void              wfl_actives_fini(struct wfl_store *s);
 /* ---- references (chunks.c): committer */
 
 /* One more reference. `place`: where its content was written, NULL where a lease is held instead.
- * `*kept` is set where the place is the blob's from now on. */
+ * With `heals` it takes the place of a blob that is there and damaged. `*kept` is set where the
+ * place is the blob's from now on. */
 WFL_MUST_USE wfl_code wfl_chunk_ref(struct wfl_txn *t, uint32_t id, const wfl_hash *hash,
-                                    const struct wfl_blob_place *place, uint32_t len, bool *kept,
-                                    wfl_error *err);
+                                    const struct wfl_blob_place *place, uint32_t len, bool heals,
+                                    bool *kept, wfl_error *err);
 /* One less. A chunk that is not there is no failure: what was damaged once must not stop the
  * collector for ever; a recount tells of it. */
 WFL_MUST_USE wfl_code wfl_chunk_unref(struct wfl_store *s, struct wfl_txn *t, uint32_t id,

@@ -7,6 +7,9 @@
  * machine did, is thus taken back by the collector like any other that lost its owner. The manifest
  * is active until then, so the collector waits.
  *
+ * A chunk that is there is looked at before an upload rests on it; one that is damaged is written
+ * anew, and the commit puts it in the place of the old one.
+ *
  * Blobs are synced before any commit that names them, buffered ones too: another upload may rest on
  * the chunk with a durable commit. */
 #include <assert.h>
@@ -19,6 +22,7 @@ struct entry { /* of the page that fills */
     bool                    placed; /* written, and neither kept nor abandoned yet */
     bool                    kept;   /* by the commit under way: a blob, once that is stored */
     bool                    leased;
+    bool                    heals; /* what is in the bucket is damaged: the place takes its place */
 };
 
 struct wfl_ingest {
@@ -76,11 +80,25 @@ static bool in_page(const struct wfl_ingest *c, const struct entry *e)
     return false;
 }
 
+/* An upload does not rest on what cannot be read: it writes it anew, which heals all that have it.
+ */
+static wfl_code look_at_blob(struct wfl_ingest *c, struct entry *e, wfl_slice name, wfl_error *err)
+{
+    struct wfl_blob blob = {0};
+    wfl_code        rc = wfl_engine_blob_open(c->store->engine, name, false, &blob, err);
+
+    e->heals = rc == WFL_CORRUPT_OBJECT || rc == WFL_NOT_FOUND || rc == WFL_IO ||
+               (rc == WFL_OK && blob.len != e->chunk.len);
+    wfl_blob_close(&blob);
+    return e->heals ? WFL_OK : rc;
+}
+
 /* Is it in the bucket? Then this upload holds a lease on it. */
 static wfl_code look_for(struct wfl_ingest *c, struct entry *e, wfl_error *err)
 {
     wfl_hash       hash = hash_of(e);
     uint8_t        space[WFL_CHUNK_KEY_LEN];
+    wfl_slice      name = wfl_key_chunk(c->id, &hash, space);
     struct wfl_pin pin = {0};
     wfl_code       rc;
 
@@ -92,9 +110,9 @@ static wfl_code look_for(struct wfl_ingest *c, struct entry *e, wfl_error *err)
     case LEASE_HELD:
         break;
     }
-    rc = wfl_engine_read(c->store->engine, WFL_SPACE_CHUNKS, wfl_key_chunk(c->id, &hash, space),
-                         &pin, err);
+    rc = wfl_engine_read(c->store->engine, WFL_SPACE_CHUNKS, name, &pin, err);
     wfl_pin_release(&pin);
+    if (rc == WFL_OK) rc = look_at_blob(c, e, name, err);
     e->leased = rc == WFL_OK;
     if (!e->leased) wfl_lease_give(c->store, c->id, &hash);
     return rc == WFL_NOT_FOUND ? WFL_OK : rc;
@@ -155,7 +173,7 @@ static wfl_code write_page(struct wfl_ingest *c, struct wfl_txn *t, wfl_error *e
         struct entry *e = &c->page[i];
         wfl_hash      hash = hash_of(e);
         wfl_code rc = wfl_chunk_ref(t, c->id, &hash, e->placed ? &e->place : NULL, e->chunk.len,
-                                    &e->kept, err);
+                                    e->heals, &e->kept, err);
 
         if (rc != WFL_OK) return rc;
         chunks[i] = e->chunk;
@@ -207,8 +225,9 @@ static wfl_code add(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err)
     memcpy(e->chunk.hash, hash.bytes, sizeof e->chunk.hash);
     if (!in_page(c, e)) {
         rc = look_for(c, e, err);
-        if (rc == WFL_OK && !e->leased) rc = write_chunk(c, e, bytes, err);
+        if (rc == WFL_OK && (!e->leased || e->heals)) rc = write_chunk(c, e, bytes, err);
     }
+    if (rc != WFL_OK && e->leased) wfl_lease_give(c->store, c->id, &hash);
     if (rc != WFL_OK) return rc;
     c->count++;
     wfl_hasher_add(&c->whole, bytes);

@@ -15,7 +15,7 @@ MAY_USE = {
     "net": {"core"},
     "server": {"auth", "store", "engine", "net", "core"},
     "client": {"auth", "core"},
-    "admin": {"client", "auth", "core"},
+    "admin": {"client", "auth", "store", "engine", "core"},  # verify opens a data folder
     "bench": {"client", "auth", "engine", "core"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z]+)/([^"]+)"')

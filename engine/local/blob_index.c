@@ -209,7 +209,7 @@ static wfl_code segment_of(struct local *l, const struct wfl_blob_place *place,
 
 wfl_code wfl_blob_txn_drop(struct local *l, wfl_slice name, wfl_error *err)
 {
-    struct wfl_blob_place place;
+    struct wfl_blob_place place = {0};
     struct segment       *s = NULL;
     wfl_code              rc = find_in_group(l, name, &place, err);
 
@@ -225,7 +225,7 @@ wfl_code wfl_blob_txn_drop(struct local *l, wfl_slice name, wfl_error *err)
 wfl_code wfl_blob_txn_move(struct local *l, wfl_slice name, const struct wfl_blob_place *from,
                            const struct wfl_blob_place *to, bool *moved, wfl_error *err)
 {
-    struct wfl_blob_place now;
+    struct wfl_blob_place now = {0};
     struct segment       *old = NULL, *fresh = NULL;
     wfl_code              rc = find_in_group(l, name, &now, err);
 

@@ -51,6 +51,15 @@ static void set_verified(struct segment *s, uint32_t offset)
     if (bits != NULL) atomic_fetch_or(&bits[block / 64], (uint64_t)1 << (block % 64));
 }
 
+/* What was good once and is not now must not be sent on the strength of it. */
+static void clear_verified(struct segment *s, uint32_t offset)
+{
+    _Atomic uint64_t *bits = s->verified;
+    uint32_t          block = offset / SEGMENT_BLOCK;
+
+    if (bits != NULL) atomic_fetch_and(&bits[block / 64], ~((uint64_t)1 << (block % 64)));
+}
+
 static wfl_code corrupt(struct segment *s, uint32_t offset, const char *what, wfl_error *err)
 {
     s->local->segments.corrupt++;
@@ -90,7 +99,10 @@ static wfl_code verify(struct segment *s, wfl_slice name, const struct wfl_blob_
     if (scratch == NULL) return wfl_fail(err, WFL_NOMEM, "read of a blob: out of memory");
     rc = wfl_blob_verify(s, name, place, scratch, &hash, err);
     wfl_scratch_put(s->local, scratch);
-    if (rc == WFL_OK) set_verified(s, place->offset);
+    if (rc == WFL_OK)
+        set_verified(s, place->offset);
+    else if (rc == WFL_CORRUPT_OBJECT)
+        clear_verified(s, place->offset);
     return rc;
 }
 

@@ -50,11 +50,12 @@ void wfl_segments_init(struct local *l, const struct wfl_local_config *config)
 
 wfl_code wfl_segments_open_folder(struct local *l, const char *path, int *out, wfl_error *err)
 {
-    char    *text = wfl_alloc_get(l->alloc, strlen(path) + sizeof "/segments");
+    size_t   cap = strlen(path) + sizeof "/segments";
+    char    *text = wfl_alloc_get(l->alloc, cap);
     wfl_code rc;
 
     if (text == NULL) return wfl_fail(err, WFL_NOMEM, "segments: out of memory");
-    strcpy(stpcpy(text, path), "/segments");
+    snprintf(text, cap, "%s/segments", path);
     rc = wfl_local_make_folder(l, text, err);
     if (rc == WFL_OK) {
         *out = open(text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -121,20 +122,21 @@ static wfl_code take_rows(struct local *l, wfl_error *err)
     return rc;
 }
 
-static wfl_code check_file(struct local *l, const struct segment *s, wfl_error *err)
+static wfl_code check_file(struct local *l, struct segment *s, wfl_error *err)
 {
     char        name[SEGMENT_FILE_NAME];
     struct stat st;
 
-    if (s->live == 0) return WFL_OK; /* nothing would be missed */
     wfl_segment_file_name(s->name.id, name);
     if (fstatat(l->segments.folder, name, &st, 0) != 0) {
         if (errno != ENOENT) return wfl_fail_errno(err, name);
+        s->missing = s->live == 0; /* nothing is missed */
+        if (s->missing) return WFL_OK;
         return wfl_fail(err, WFL_CORRUPT_OBJECT,
                         "segment %s: its file is missing, with %" PRIu64 " live bytes", name,
                         s->live);
     }
-    if ((uint64_t)st.st_size < s->kept_end) {
+    if (s->live > 0 && (uint64_t)st.st_size < s->kept_end) {
         return wfl_fail(err, WFL_CORRUPT_OBJECT,
                         "segment %s: its file has %" PRIu64 " bytes, of %" PRIu32, name,
                         (uint64_t)st.st_size, s->kept_end);
@@ -255,6 +257,29 @@ static wfl_code clear_unnamed(struct local *l, struct segment *s, wfl_error *err
     return WFL_OK;
 }
 
+/* Rows of files that are missing and not missed. */
+static wfl_code delete_missing(struct local *l, wfl_error *err)
+{
+    struct segments *g = &l->segments;
+    uint8_t          key[SEGMENT_ROW_KEY];
+    char            *text = NULL;
+
+    for (size_t i = g->count; i > 0; i--) {
+        struct segment *s = g->list[i - 1];
+
+        if (!s->missing) continue;
+        wfl_segment_row_key(s->name.id, key);
+        rocksdb_delete_cf(l->db, l->write_buffered, l->families[FAMILY_BLOB_SEGMENTS],
+                          (const char *)key, sizeof key, &text);
+        if (text != NULL) return wfl_local_fail(text, "segments: a row", err);
+        wfl_mutex_lock(&g->lock);
+        wfl_segments_take_out_locked(l, s);
+        wfl_mutex_unlock(&g->lock);
+        wfl_segment_free(s);
+    }
+    return WFL_OK;
+}
+
 static wfl_code put_sealed_row(struct local *l, struct segment *s, wfl_error *err)
 {
     struct segment_row row = {
@@ -279,9 +304,7 @@ static wfl_code recover(struct local *l, struct segment *s, wfl_error *err)
 
     if (s->seal_noted) return WFL_OK;
     held = wfl_segment_get(l, s->name.id, err);
-    if (held == NULL) { /* only one without live bytes may be missing */
-        return s->live == 0 ? put_sealed_row(l, s, err) : err->code;
-    }
+    if (held == NULL) return err->code;
     rc = clear_unnamed(l, s, err);
     wfl_segment_put(s);
     return rc == WFL_OK ? put_sealed_row(l, s, err) : rc;
@@ -295,6 +318,7 @@ wfl_code wfl_segments_open(struct local *l, const char *path, wfl_error *err)
     if (rc == WFL_OK) rc = take_rows(l, err);
     for (size_t i = 0; rc == WFL_OK && i < g->count; i++)
         rc = check_file(l, g->list[i], err);
+    if (rc == WFL_OK) rc = delete_missing(l, err);
     if (rc == WFL_OK) rc = delete_leftovers(l, err);
     for (size_t i = 0; rc == WFL_OK && i < g->count; i++)
         rc = recover(l, g->list[i], err);
@@ -327,6 +351,7 @@ void wfl_segments_close(struct local *l)
     struct segments *g = &l->segments;
 
     if (g->folder >= 0 && l->db != NULL && !l->read_only) seal_last(l);
+    wfl_rewriter_free(l);
     wfl_segments_free_gone(l);
     for (size_t i = 0; i < g->count; i++)
         wfl_segment_free(g->list[i]);

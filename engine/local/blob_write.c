@@ -69,11 +69,13 @@ static bool take_room(struct segments *g, uint32_t extent, struct segment **out,
 /* Its file ends where its records do. Those under way lie before that. */
 static void retire(struct local *l, struct segment *s)
 {
+    int failed;
+
     if (s == NULL) return;
-    if (ftruncate(s->fd, s->tail) != 0) { /* The room stays taken until the next open, no more. */
-    }
+    failed = ftruncate(s->fd, s->tail);
+    (void)failed; /* then the room stays taken until the segment is rewritten, no more */
     wfl_segment_put(s);
-    (void)l;
+    wfl_rewriter_wake(l);
 }
 
 static wfl_code roll_locked(struct local *l, wfl_error *err)

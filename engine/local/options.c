@@ -92,6 +92,9 @@ void wfl_local_options_new(struct local *l, const struct wfl_local_config *confi
     /* RocksDB's C interface gives no NULL: it is C++ and ends the process without memory. */
     l->cache = rocksdb_cache_create_lru((size_t)or_default(config->block_cache_bytes, 256u << 20));
     l->options = rocksdb_options_create();
+    /* After lack of room RocksDB goes on by itself, within some seconds, once as much is free as
+     * the largest write buffer of any family, the unused default one's included. */
+    rocksdb_options_set_write_buffer_size(l->options, (size_t)(write_buffer / 2));
     rocksdb_options_set_create_if_missing(l->options, 1);
     rocksdb_options_set_create_missing_column_families(l->options, 1);
     rocksdb_options_set_paranoid_checks(l->options, 1);

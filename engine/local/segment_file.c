@@ -108,7 +108,7 @@ wfl_code wfl_segments_add(struct local *l, struct segment *s, wfl_error *err)
     wfl_mutex_lock(&g->lock);
     if (g->count == g->cap) {
         size_t           cap = g->cap == 0 ? 64 : g->cap * 2;
-        struct segment **list = wfl_alloc_resize(l->alloc, g->list, cap * sizeof(*list));
+        struct segment **list = wfl_alloc_resize(l->alloc, g->list, cap * sizeof(void *));
 
         if (list != NULL) {
             g->list = list;
@@ -132,7 +132,7 @@ void wfl_segments_take_out_locked(struct local *l, struct segment *s)
 
     assert(at < g->count && g->list[at] == s);
     g->count--;
-    memmove(&g->list[at], &g->list[at + 1], (g->count - at) * sizeof(*g->list));
+    memmove(&g->list[at], &g->list[at + 1], (g->count - at) * sizeof(void *));
     s->removed = true;
 }
 
@@ -149,14 +149,16 @@ static void idle_remove_locked(struct segments *g, struct segment *s)
 
 /* Files to close once the lock is free: one that is not needed, one past the bound. */
 struct closing {
-    int fds[2];
-    int count;
+    int  fds[2];
+    int  count;
+    bool gone; /* there is one for the rewriter */
 };
 
-static void close_now(const struct closing *c)
+static void close_now(struct local *l, const struct closing *c)
 {
     for (int i = 0; i < c->count; i++)
         close(c->fds[i]);
+    if (c->gone) wfl_rewriter_wake(l);
 }
 
 static void trim_locked(struct segments *g, struct closing *c)
@@ -178,6 +180,7 @@ static void rest_locked(struct segments *g, struct segment *s, struct closing *c
     if (s->removed) {
         s->older = g->gone;
         g->gone = s;
+        c->gone = true;
         g->open_count--;
         return;
     }
@@ -216,7 +219,7 @@ static wfl_code ensure_open(struct local *l, struct segment *s, wfl_error *err)
     }
     open = s->fd >= 0;
     wfl_mutex_unlock(&g->lock);
-    close_now(&c);
+    close_now(l, &c);
     if (open) return WFL_OK;
     errno = number;
     wfl_fail_errno(err, "open");
@@ -245,7 +248,8 @@ struct segment *wfl_segment_get(struct local *l, uint64_t id, wfl_error *err)
 
 void wfl_segment_put(struct segment *s)
 {
-    struct segments *g = &s->local->segments;
+    struct local    *l = s->local; /* s may be gone once the lock is free */
+    struct segments *g = &l->segments;
     struct closing   c = {.count = 0};
 
     wfl_mutex_lock(&g->lock);
@@ -253,12 +257,13 @@ void wfl_segment_put(struct segment *s)
     s->refs--;
     rest_locked(g, s, &c);
     wfl_mutex_unlock(&g->lock);
-    close_now(&c);
+    close_now(l, &c);
 }
 
 void wfl_segment_unpin(struct segment *s)
 {
-    struct segments *g = &s->local->segments;
+    struct local    *l = s->local;
+    struct segments *g = &l->segments;
     struct closing   c = {.count = 0};
 
     wfl_mutex_lock(&g->lock);
@@ -267,7 +272,7 @@ void wfl_segment_unpin(struct segment *s)
     g->pending--;
     rest_locked(g, s, &c);
     wfl_mutex_unlock(&g->lock);
-    close_now(&c);
+    close_now(l, &c);
 }
 
 void wfl_segments_free_gone(struct local *l)

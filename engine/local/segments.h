@@ -50,6 +50,7 @@ struct segment {
     uint64_t         synced;  /* of them, surely on the disk */
     bool             syncing;
 
+    bool     missing;    /* at the open: its file, and it had nothing live */
     bool     left_alone; /* the rewriter's: something in it is damaged */
     uint64_t recounted;  /* wfl_engine_blob_recount's */
 };
@@ -198,6 +199,7 @@ WFL_MUST_USE bool wfl_segment_row_decode(wfl_slice key, wfl_slice value, struct 
 
 WFL_MUST_USE wfl_code wfl_rewriter_start(struct local *l, wfl_error *err);
 void                  wfl_rewriter_stop(struct local *l); /* again is no error */
+void                  wfl_rewriter_free(struct local *l); /* and again */
 /* Any thread: there may be something to do. Does not block. */
 void wfl_rewriter_wake(struct local *l);
 /* Between these it moves and removes nothing. They nest. */

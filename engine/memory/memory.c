@@ -1009,32 +1009,34 @@ wfl_code wfl_engine_open_memory(const struct wfl_memory_config *config, struct w
     return WFL_OK;
 }
 
-/* A copy of a value for another engine; of a blob, in that engine's file. */
+static struct value *copy_blob(struct memory *to, const struct value *from, wfl_error *err)
+{
+    struct wfl_blob blob = {
+        .fd = from->file->fd, .offset = from->offset, .len = (uint32_t)from->len};
+    uint8_t      *bytes = wfl_alloc_get(to->alloc, from->len);
+    struct value *v = NULL;
+    wfl_code      rc;
+
+    if (bytes == NULL) {
+        wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
+        return NULL;
+    }
+    rc = wfl_blob_copy(&blob, 0, blob.len, bytes, err);
+    if (rc == WFL_OK) rc = blob_value_new(to, wfl_slice_of(bytes, from->len), &from->hash, &v, err);
+    if (rc == WFL_OK && v != NULL) v->synced = true;
+    wfl_alloc_free(to->alloc, bytes);
+    return v;
+}
+
+/* A copy of a value for another engine; of a blob, in that engine's file. NULL: err says why. */
 static struct value *copy_value(struct memory *to, struct value *from, wfl_error *err)
 {
     wfl_slice     bytes = value_slice(from);
     struct value *v;
-    uint8_t      *map;
 
-    if (from->file == NULL) {
-        v = value_new(to->alloc, &bytes, 1);
-        if (v == NULL) wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
-        return v;
-    }
-    v = NULL;
-    map = wfl_alloc_get(to->alloc, from->len);
-    if (map == NULL) {
-        wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
-        return NULL;
-    }
-    struct wfl_blob blob = {.fd = from->file->fd, .offset = from->offset};
-
-    blob.len = (uint32_t)from->len;
-    if (wfl_blob_copy(&blob, 0, blob.len, map, err) == WFL_OK &&
-        blob_value_new(to, wfl_slice_of(map, from->len), &from->hash, &v, err) == WFL_OK) {
-        v->synced = true;
-    }
-    wfl_alloc_free(to->alloc, map);
+    if (from->file != NULL) return copy_blob(to, from, err);
+    v = value_new(to->alloc, &bytes, 1);
+    if (v == NULL) wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
     return v;
 }
 

@@ -8,6 +8,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,14 +20,13 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-void bench_init(struct bench *b, enum bench_kind kind)
+static void init_in(struct bench *b, enum bench_kind kind, const char *parent)
 {
     *b = (struct bench){.kind = kind};
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->wake, NULL);
     if (kind == BENCH_LOCAL) {
-        snprintf(b->folder, sizeof b->folder, "%s/wfl-engine-XXXXXX",
-                 getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
+        snprintf(b->folder, sizeof b->folder, "%s/wfl-engine-XXXXXX", parent);
         if (mkdtemp(b->folder) == NULL) fail_msg("mkdtemp: %s", strerror(errno));
         snprintf(b->path, sizeof b->path, "%s/data", b->folder);
     }
@@ -36,6 +36,27 @@ void bench_init(struct bench *b, enum bench_kind kind)
                                           .segment_bytes = 4u << 20,
                                           .pool_threads = 2,
                                           .alloc = &wfl_alloc_libc};
+}
+
+void bench_init(struct bench *b, enum bench_kind kind)
+{
+    init_in(b, kind, getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
+}
+
+#define SWIFT_FOLDER    "/dev/shm"
+#define SWIFT_BYTES_MIN (256u << 20)
+
+void bench_init_swift(struct bench *b)
+{
+    struct statvfs fs;
+    bool           fits = statvfs(SWIFT_FOLDER, &fs) == 0 && access(SWIFT_FOLDER, W_OK) == 0 &&
+                fs.f_bavail * fs.f_frsize >= SWIFT_BYTES_MIN;
+
+    if (fits) {
+        init_in(b, BENCH_LOCAL, SWIFT_FOLDER);
+    } else {
+        bench_init(b, BENCH_LOCAL);
+    }
 }
 
 void bench_fini(struct bench *b)

@@ -27,6 +27,9 @@ struct bench { /* an engine under test */
 };
 
 void bench_init(struct bench *b, enum bench_kind kind);
+/* Local, in memory where the system has a file system there: for sweeps of many opens, of which
+ * each waits for a disk dozens of times. */
+void bench_init_swift(struct bench *b);
 void bench_fini(struct bench *b); /* closes, removes what is on disk */
 void bench_open(struct bench *b);
 /* Local: closes and opens again. Memory: the power is cut. */

@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define M WFL_SPACE_META
 
@@ -175,6 +176,123 @@ static void a_crashed_copy_is_apart_from_its_origin(void **state)
     bench_fini(&copy);
 }
 
+/* ---- blobs */
+
+/* Written, synced, kept beside a drop, opened: the first code that is not OK. What it has written
+ * and could not keep it abandons. */
+static wfl_code blob_life(struct bench *b)
+{
+    struct wfl_blob_place place;
+    struct wfl_blob       blob;
+    struct wfl_blob_walk  walk = {0};
+    wfl_error             err;
+    struct step           steps[] = {{.kind = STEP_DROP, .key = WFL_S("old")},
+                                     {.kind = STEP_KEEP, .key = WFL_S("new"), .place = &place}};
+    struct script         s;
+    wfl_code              rc = bench_blob_write(b, WFL_S("new"), 5000, &place);
+
+    if (rc != WFL_OK) return rc;
+    rc = bench_blob_sync(b, &place);
+    script_init(&s, b, steps, WFL_COUNT(steps));
+    if (rc == WFL_OK) rc = script_run(&s);
+    if (rc != WFL_OK) {
+        wfl_engine_blob_abandon(b->engine, &place);
+        return rc;
+    }
+    rc = wfl_engine_blob_open(b->engine, WFL_S("new"), false, &blob, &err);
+    wfl_blob_close(&blob);
+    if (rc == WFL_OK) rc = wfl_engine_blob_walk(b->engine, &walk, &err);
+    return rc;
+}
+
+static void assert_blobs(struct bench *b, bool after)
+{
+    if (after) {
+        bench_assert_blob(b, WFL_S("new"), 5000);
+        bench_assert_no_blob(b, WFL_S("old"));
+    } else {
+        bench_assert_blob(b, WFL_S("old"), 300);
+        bench_assert_no_blob(b, WFL_S("new"));
+    }
+    bench_assert_counts(b, 0);
+}
+
+/* Write, sync, drop, keep, the group's write; then open and walk, which change nothing. */
+static void every_failing_call_keeps_all_blobs_or_none(void **state)
+{
+    enum bench_kind kinds[] = {BENCH_MEMORY, BENCH_MEMORY_PEND};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * WFL_COUNT(kinds); i++) {
+        wfl_code failure = i % 2 == 0 ? WFL_NOMEM : WFL_IO;
+        wfl_code rc = failure;
+        uint64_t k = 1;
+
+        for (; rc != WFL_OK; k++) {
+            struct bench b;
+
+            bench_init(&b, kinds[i / 2]);
+            bench_open(&b);
+            assert_int_equal(bench_blob_put(&b, WFL_S("old"), 300), WFL_OK);
+            wfl_memory_fail(b.engine, k, failure);
+            rc = blob_life(&b);
+            wfl_memory_fail(b.engine, 0, WFL_OK);
+            if (rc != WFL_OK) assert_int_equal(rc, failure);
+            assert_blobs(&b, k > 5);
+            bench_reopen(&b);
+            assert_blobs(&b, k > 5);
+            bench_fini(&b);
+        }
+        assert_int_equal(k - 1, 8);
+    }
+}
+
+static void a_power_cut_takes_blobs_back_as_their_commits(void **state)
+{
+    struct step   drop = {.kind = STEP_DROP, .key = WFL_S("old")};
+    struct bench  b;
+    struct script s;
+
+    (void)state;
+    for (int durable_after = 0; durable_after < 2; durable_after++) {
+        bench_init(&b, BENCH_MEMORY);
+        bench_open(&b);
+        assert_int_equal(bench_blob_put(&b, WFL_S("old"), 300), WFL_OK);
+        script_init(&s, &b, &drop, 1);
+        s.commit.durability = WFL_BUFFERED;
+        assert_int_equal(script_run(&s), WFL_OK);
+        bench_assert_no_blob(&b, WFL_S("old"));
+        if (durable_after == 1) assert_int_equal(bench_put(&b, M, WFL_S("z"), WFL_S("")), WFL_OK);
+        bench_reopen(&b);
+        if (durable_after == 1) {
+            bench_assert_no_blob(&b, WFL_S("old"));
+        } else {
+            bench_assert_blob(&b, WFL_S("old"), 300);
+        }
+        bench_fini(&b);
+    }
+}
+
+static void a_changed_content_is_told(void **state)
+{
+    struct bench    b;
+    struct wfl_blob blob;
+    wfl_error       err;
+
+    (void)state;
+    bench_init(&b, BENCH_MEMORY);
+    bench_open(&b);
+    assert_int_equal(bench_blob_put(&b, WFL_S("n"), 9000), WFL_OK);
+    assert_int_equal(wfl_engine_blob_open(b.engine, WFL_S("n"), false, &blob, &err), WFL_OK);
+    assert_int_equal(pwrite(blob.fd, "!", 1, (off_t)blob.offset + 8999), 1);
+    wfl_blob_close(&blob);
+    assert_int_equal(wfl_engine_blob_open(b.engine, WFL_S("n"), false, &blob, &err), WFL_OK);
+    wfl_blob_close(&blob);
+    assert_int_equal(wfl_engine_blob_open(b.engine, WFL_S("n"), true, &blob, &err),
+                     WFL_CORRUPT_OBJECT);
+    bench_fini(&b);
+}
+
 /* ---- memory that is refused */
 
 struct stingy {
@@ -211,6 +329,8 @@ static wfl_code whole_life(struct wfl_memory_config *config, struct bench *b)
     wfl_pin_release(&pin);
     if (rc == WFL_OK) rc = bench_range(b, &r);
     wfl_engine_range_free(&r);
+    if (rc == WFL_OK) rc = bench_blob_put(b, WFL_S("old"), 300);
+    if (rc == WFL_OK) rc = blob_life(b);
     if (rc == WFL_OK) rc = wfl_memory_crash(b->engine, &fresh, &err);
     wfl_engine_close(fresh);
     return rc;
@@ -300,6 +420,9 @@ int main(void)
         cmocka_unit_test(lack_of_room_ends_by_itself),
         cmocka_unit_test(a_power_cut_takes_what_no_durable_commit_followed),
         cmocka_unit_test(a_crashed_copy_is_apart_from_its_origin),
+        cmocka_unit_test(every_failing_call_keeps_all_blobs_or_none),
+        cmocka_unit_test(a_power_cut_takes_blobs_back_as_their_commits),
+        cmocka_unit_test(a_changed_content_is_told),
         cmocka_unit_test(every_refused_allocation_is_an_answer),
         cmocka_unit_test(what_callbacks_add_waits_for_the_next_run),
         cmocka_unit_test(closing_finishes_what_is_pending_and_takes_no_more),

@@ -25,6 +25,15 @@ void figures_add_up(void **state);
 /* suite_blob.c */
 void a_kept_blob_is_read_until_it_is_dropped(void **state);
 void names_have_any_bytes_and_lengths(void **state);
+void a_place_ends_in_a_keep_or_an_abandon(void **state);
+void what_was_not_kept_is_gone_after_a_reopen(void **state);
+void a_commit_that_fails_keeps_and_drops_nothing(void **state);
+void a_refused_commit_of_a_group_undoes_only_its_own_blobs(void **state);
+void a_group_sees_its_own_keeps_and_drops(void **state);
+void a_group_that_is_not_stored_counts_nothing(void **state);
+void an_open_blob_stays_though_it_is_dropped(void **state);
+void a_walk_sees_each_kept_blob_once(void **state);
+void a_read_that_may_block_sees_every_space(void **state);
 /* suite_range.c */
 void keys_order_by_unsigned_bytes(void **state);
 void a_page_says_whether_there_is_more(void **state);

@@ -53,6 +53,15 @@ int main(int argc, char **argv)
          T(ranges_agree_with_a_naive_model),
          T(a_kept_blob_is_read_until_it_is_dropped),
          T(names_have_any_bytes_and_lengths),
+         T(a_place_ends_in_a_keep_or_an_abandon),
+         T(what_was_not_kept_is_gone_after_a_reopen),
+         T(a_commit_that_fails_keeps_and_drops_nothing),
+         T(a_refused_commit_of_a_group_undoes_only_its_own_blobs),
+         T(a_group_sees_its_own_keeps_and_drops),
+         T(a_group_that_is_not_stored_counts_nothing),
+         T(an_open_blob_stays_though_it_is_dropped),
+         T(a_walk_sees_each_kept_blob_once),
+         T(a_read_that_may_block_sees_every_space),
     };
 
     for (size_t i = 0; i < WFL_COUNT(names); i++) {

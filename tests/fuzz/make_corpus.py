@@ -8,6 +8,7 @@ other names and are kept by hand.
 import base64
 import json
 import pathlib
+import struct
 
 HERE = pathlib.Path(__file__).resolve().parent
 VECTORS = HERE.parent / "vectors"
@@ -174,7 +175,162 @@ def settings():
     return {f"{i:02}": text.encode() for i, text in enumerate(texts)}
 
 
+class Flat:
+    """FlatBuffers, as far as seeds need them. A table is a list of fields: None, (alignment, bytes) for what lies
+    in the table, or what is referred to: a table, bytes, ("structs", alignment, list) or ("tables", list)."""
+
+    def __init__(self, table):
+        self.out = bytearray(b"\0\0\0\0WFLR")
+        self.refer(0, self.place(table))
+
+    def refer(self, at, to):
+        self.out[at:at + 4] = (to - at).to_bytes(4, "little")
+
+    def align(self, n, ahead=0):
+        self.out += bytes(-(len(self.out) + ahead) % n)
+
+    def place(self, value):
+        if isinstance(value, list):
+            return self.table(value)
+        if isinstance(value, bytes):
+            self.align(4)
+            at = len(self.out)
+            self.out += len(value).to_bytes(4, "little") + value + b"\0"
+            return at
+        if value[0] == "structs":
+            self.align(4)
+            self.align(max(4, value[1]), 4)
+            at = len(self.out)
+            self.out += len(value[2]).to_bytes(4, "little") + b"".join(value[2])
+            return at
+        self.align(4)
+        at = len(self.out)
+        self.out += len(value[1]).to_bytes(4, "little") + bytes(4 * len(value[1]))
+        for i, table in enumerate(value[1]):
+            self.refer(at + 4 + 4 * i, self.place(table))
+        return at
+
+    def table(self, fields):
+        inline, places = bytearray(4), []
+        for field in fields:
+            alignment, content = field if isinstance(field, tuple) and isinstance(field[0], int) else (4, bytes(4))
+            if field is not None:
+                inline += bytes(-len(inline) % alignment)
+            places.append(len(inline) if field is not None else 0)
+            inline += content if field is not None else b""
+        self.align(2)
+        vtable = len(self.out)
+        for number in [4 + 2 * len(fields), len(inline), *places]:
+            self.out += number.to_bytes(2, "little")
+        self.align(8)
+        at = len(self.out)
+        inline[:4] = (at - vtable).to_bytes(4, "little")
+        self.out += inline
+        for field, place in zip(fields, places):
+            if field is not None and not (isinstance(field, tuple) and isinstance(field[0], int)):
+                self.refer(at + place, self.place(field))
+        return at
+
+
+def manifests():
+    """First byte: which record manifest_fuzz.c takes it for."""
+    page, parts, upload, state, part, refs, trash = range(7)
+    ulid, hash_ = (1, bytes(range(16))), (1, bytes(range(32)))
+
+    def number(n, size):
+        return size, n.to_bytes(size, "little")
+
+    def chunk(n):
+        return bytes(range(32)) + n.to_bytes(4, "little")
+
+    def extent(n):
+        return bytes(range(16)) + n.to_bytes(8, "little")
+
+    condition = [number(3, 1), ("structs", 1, [bytes(16), bytes(range(16))])]
+    pairs = ("tables", [[b"name", b"value"], [b"x", b""]])
+    records = {
+        "page": (page, [("structs", 4, [chunk(1 << 20), chunk(1)])]),
+        "page, full": (page, [("structs", 4, [chunk(1 << 20)] * 256)]),
+        "page of too many": (page, [("structs", 4, [chunk(1)] * 257)]),
+        "page of none": (page, [("structs", 4, [])]),
+        "page with an empty chunk": (page, [("structs", 4, [chunk(0)])]),
+        "page with a chunk too long": (page, [("structs", 4, [chunk((1 << 20) + 1)])]),
+        "parts": (parts, [("structs", 8, [extent(1 << 20), extent(1 << 40), extent(0)])]),
+        "parts of none": (parts, [("structs", 8, [])]),
+        "upload": (upload, [b"2026/a.jpg", b"image/jpeg", pairs, pairs, b"someone", ulid, condition, condition]),
+        "upload, small": (upload, [b"k", b""]),
+        "upload without a type": (upload, [b"k"]),
+        "upload, odd condition": (upload, [b"k", b"", None, None, None, None, [number(200, 1)]]),
+        "state": (state, [number(5000, 8), number(3, 4), number(7, 8), number(1764000000000, 8)]),
+        "part": (part, [ulid, number(1 << 20, 8), hash_]),
+        "part without a hash": (part, [ulid, number(1, 8)]),
+        "refs": (refs, [number(3, 8), number(1 << 20, 4)]),
+        "refs, zero": (refs, []),
+        "trash": (trash, [number(2, 1)]),
+        "trash, parts": (trash, [number(3, 1)]),
+        "trash, unknown": (trash, [number(9, 1)]),
+    }
+    return {name: bytes([which]) + bytes(Flat(table).out) for name, (which, table) in records.items()}
+
+
+def completions():
+    def part(n, digit="a"):
+        return '{"part":%d,"blake3":"%s"}' % (n, digit * 64)
+
+    texts = {
+        "one": '{"parts":[%s]}' % part(1),
+        "two and the whole": '{"parts":[%s,%s],"blake3":"%s"}' % (part(1), part(10000, "0"), "F" * 64),
+        "none": '{"parts":[]}',
+        "many": '{"parts":[%s]}' % ",".join(part(n) for n in range(1, 40)),
+        "descending": '{"parts":[%s,%s]}' % (part(2), part(1)),
+        "zero": '{"parts":[%s]}' % part(0),
+        "too great": '{"parts":[%s]}' % part(10001),
+        "huge": '{"parts":[%s]}' % part(1 << 70),
+        "fraction": '{"parts":[{"part":1.0,"blake3":"%s"}]}' % ("a" * 64),
+        "short hash": '{"parts":[{"part":1,"blake3":"aa"}]}',
+        "no hex": '{"parts":[%s]}' % part(1, "g"),
+        "member twice": '{"parts":[],"parts":[]}',
+        "unknown member": '{"parts":[],"etag":"x"}',
+        "unknown member of a part": '{"parts":[{"part":1,"blake3":"%s","size":1}]}' % ("a" * 64),
+        "list": "[]",
+        "parts an object": '{"parts":{}}',
+        "whole no text": '{"parts":[],"blake3":null}',
+        "deep": '{"parts":' + "[" * 40 + "]" * 40 + "}",
+        "no JSON": "{",
+        "empty": "",
+        "NUL": '{"parts":[{"part":1,"blake3":"\\u0000"}]}',
+    }
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def segments():
+    def record(length, name=b"name", magic=b"wflR", version=1, name_len=None):
+        return (magic + struct.pack("<HHII", version, len(name) if name_len is None else name_len, length, 0) +
+                bytes(range(32)) + name)
+
+    def at(block, content):
+        return bytes([block, len(content)]) + content
+
+    return {
+        "one": b"!" + at(1, record(100)),
+        "several": b"!" + at(1, record(100)) + at(2, record(9000)) + at(5, record(1, b"n" * 64)),
+        "behind a gap": b"!" + at(1, record(100)) + at(7, record(3968)) + at(8, record(3969)),
+        "overlapping": b"!" + at(1, record(9000)) + at(2, record(5)) + at(4, record(5)),
+        "behind the end": b"!" + at(31, record(4000)) + at(30, record(1 << 20)),
+        "cut off": b"!" + at(31, record(3000)) + b"\xff",
+        "no content": b"!" + at(1, record(0)),
+        "too long": b"!" + at(1, record((1 << 20) + 1)),
+        "no name": b"!" + at(1, record(5, b"")),
+        "long name": b"!" + at(1, record(5, b"n" * 64, name_len=65)),
+        "behind the name": b"!" + at(1, record(5, b"name" + bytes(20) + b"x", name_len=4)),
+        "other version": b"!" + at(1, record(5, version=2)),
+        "other magic": b"!" + at(1, record(5, magic=b"wflX")),
+        "file": b"wflSEG01" + struct.pack("<IIQ", 1, 0, 1) + bytes(24) + bytes(200),
+    }
+
+
 if __name__ == "__main__":
     for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "keyfile": keyfiles,
-                         "cursor": cursors, "target": targets, "settings": settings}.items():
+                         "cursor": cursors, "target": targets, "settings": settings, "manifest": manifests,
+                         "completion": completions, "segment": segments}.items():
         write(target, make())

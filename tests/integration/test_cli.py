@@ -9,31 +9,9 @@ import threading
 import pytest
 
 from wfltest import Client, Grant, Key, issue
-from wfltest.programs import FakeServer, Program
+from wfltest.programs import Cli, FakeServer
 
 HASH_OF_HELLO = "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f"  # BLAKE3 of "hello"
-
-
-class Cli(Program):
-    def __init__(self, server, folder):
-        self.server = server
-        super().__init__("wfldb", folder, WFLDB_ENDPOINT=f"http://{server.address}")
-        self.environment["WFLDB_CREDENTIAL"] = str(self.credential("credential.json"))
-
-    def credential(self, name, grants=None, mode=0o600, **options):
-        key = Key()
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(key.file(issue(self.server.root, key, grants or [Grant()]), **options))
-        path.chmod(mode)
-        return path
-
-    def to(self, fake, *words, **options):
-        """The same command against a fake server."""
-        return self.run(*words, environment={"WFLDB_ENDPOINT": f"http://{fake.address}"}, **options)
-
-    def json(self, *words):
-        return json.loads(self.run("--json", *words))
 
 
 @pytest.fixture

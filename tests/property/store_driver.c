@@ -2,7 +2,7 @@
  *
  * A store at the end of a pipe, for tests written elsewhere: a JSON object a line in, one out. The
  * member "do" names the operation, the others are its arguments; test_store_model.py has them all.
- * Contents are `size` times the byte `fill`, so that no line is long.
+ * Contents are runs, [[byte, how often], ...], so that no line is long.
  *
  * A line that cannot be understood, or a lack of memory, ends the program with status 2: the test
  * is wrong, not the store. */
@@ -12,7 +12,9 @@
 
 #include "store/store.h"
 
-#define PAIRS_MAX 64
+#define PAIRS_MAX   64
+#define CONTENT_MAX (16u << 20)
+#define PARTS_MAX   64
 
 static struct {
     struct wfl_engine *engine;
@@ -154,18 +156,41 @@ static void add_object(json_t *out, const struct wfl_object *object)
     json_object_set_new(out, "tags", json_pairs(object->tags, object->tag_count));
 }
 
-/* The byte that a content repeats; null where it is empty or not of one byte. */
-static void add_content(json_t *out, wfl_slice content, const wfl_hash *blake3)
+static void add_content(json_t *out, wfl_slice content)
 {
-    bool     same = content.len > 0;
+    json_t *runs = json_array();
+
+    for (size_t at = 0, n; at < content.len; at += n) {
+        for (n = 1; at + n < content.len && content.data[at + n] == content.data[at];)
+            n++;
+        json_array_append_new(runs, json_pack("[i, I]", (int)content.data[at], (json_int_t)n));
+    }
+    json_object_set_new(out, "runs", runs);
+}
+
+static void add_hash_fits(json_t *out, wfl_slice content, const wfl_hash *blake3)
+{
     wfl_hash hash = wfl_hash_of(content);
 
-    for (size_t i = 0; i < content.len; i++)
-        same = same && content.data[i] == content.data[0];
-    json_object_set_new(out, "content_size", json_integer((json_int_t)content.len));
-    json_object_set_new(out, "fill", same ? json_integer(content.data[0]) : json_null());
     json_object_set_new(out, "hash_fits",
                         json_boolean(memcmp(hash.bytes, blake3->bytes, sizeof hash.bytes) == 0));
+}
+
+/* What "runs" says; the next call uses the memory again. */
+static wfl_slice content_of(const json_t *in)
+{
+    static uint8_t content[CONTENT_MAX];
+    const json_t  *runs = json_object_get(in, "runs");
+    size_t         len = 0;
+
+    for (size_t i = 0; i < json_array_size(runs); i++) {
+        const json_t *run = json_array_get(runs, i);
+        size_t        n = (size_t)json_integer_value(json_array_get(run, 1));
+        if (n > sizeof content - len) give_up("content too large");
+        memset(content + len, (int)json_integer_value(json_array_get(run, 0)), n);
+        len += n;
+    }
+    return wfl_slice_of(content, len);
 }
 
 /* ---- opening */
@@ -326,34 +351,68 @@ static json_t *do_list(json_t *in)
     return out;
 }
 
-static json_t *do_put(json_t *in)
+static wfl_code ingest(wfl_slice bucket, wfl_slice content, struct wfl_ingest **out, wfl_error *err)
 {
-    static uint8_t        content[WFL_VALUE_BYTES_MAX];
+    uint64_t size;
+    wfl_hash blake3;
+    wfl_code rc = wfl_ingest_new(it.store, bucket, out, err);
+
+    while (rc == WFL_OK && content.len > 0) {
+        wfl_slice chunk;
+        if (!wfl_slice_take(&content, WFL_CHUNK_BYTES, &chunk)) {
+            chunk = content;
+            content = (wfl_slice){0};
+        }
+        rc = wfl_ingest_add(*out, chunk, err);
+    }
+    return rc == WFL_OK ? wfl_ingest_seal(*out, &size, &blake3, err) : rc;
+}
+
+static enum wfl_durability durability(const json_t *in)
+{
+    return flag(in, "buffered") ? WFL_BUFFERED : WFL_DURABLE;
+}
+
+/* What puts and starts of uploads have in common; the arrays are the caller's. */
+struct given {
     struct wfl_name_value meta[PAIRS_MAX], tags[PAIRS_MAX];
     wfl_ulid              matching[PAIRS_MAX], others[PAIRS_MAX];
-    size_t                size = (size_t)number(in, "size");
+};
 
-    if (size > sizeof content) give_up("content too large");
-    memset(content, (int)number(in, "fill"), size);
-    struct wfl_put op = {
+static struct wfl_put read_put(json_t *in, struct given *g)
+{
+    return (struct wfl_put){
         .bucket = text(in, "bucket"),
         .key = text(in, "key"),
-        .content = wfl_slice_of(content, size),
-        .blake3 = wfl_hash_of(wfl_slice_of(content, size)),
         .content_type = WFL_S("text/plain"),
-        .meta = meta,
-        .meta_count = pairs(in, "meta", meta),
-        .tags = tags,
-        .tag_count = pairs(in, "tags", tags),
-        .match = condition(in, "match", WFL_COND_EXISTS, WFL_COND_ANY_OF, matching),
-        .none_match = condition(in, "none_match", WFL_COND_ABSENT, WFL_COND_NONE_OF, others),
-        .durability = flag(in, "buffered") ? WFL_BUFFERED : WFL_DURABLE,
-        .done = put_done};
-    wait_for(wfl_store_put(it.store, &op));
+        .meta = g->meta,
+        .meta_count = pairs(in, "meta", g->meta),
+        .tags = g->tags,
+        .tag_count = pairs(in, "tags", g->tags),
+        .match = condition(in, "match", WFL_COND_EXISTS, WFL_COND_ANY_OF, g->matching),
+        .none_match = condition(in, "none_match", WFL_COND_ABSENT, WFL_COND_NONE_OF, g->others),
+        .durability = durability(in)};
+}
+
+static json_t *do_put(json_t *in)
+{
+    struct given   g;
+    struct wfl_put op = read_put(in, &g);
+    wfl_slice      content = content_of(in);
+
+    op.done = put_done;
+    op.blake3 = wfl_hash_of(content);
+    op.size = content.len;
+    if (content.len > WFL_VALUE_BYTES_MAX)
+        op.rc = ingest(op.bucket, content, &op.large, &op.err);
+    else
+        op.content = content;
+    if (op.rc == WFL_OK) wait_for(wfl_store_put(it.store, &op));
     json_t *out = answer(op.rc);
     json_object_set_new(out, "version", json_version(&op.version));
     json_object_set_new(out, "created", json_boolean(op.created));
     wfl_put_fini(&op);
+    wfl_ingest_free(op.large);
     return out;
 }
 
@@ -365,7 +424,7 @@ static json_t *do_delete(json_t *in)
         .key = text(in, "key"),
         .match = condition(in, "match", WFL_COND_EXISTS, WFL_COND_ANY_OF, matching),
         .none_match = condition(in, "none_match", WFL_COND_ABSENT, WFL_COND_NONE_OF, others),
-        .durability = flag(in, "buffered") ? WFL_BUFFERED : WFL_DURABLE,
+        .durability = durability(in),
         .done = delete_done};
 
     wait_for(wfl_store_delete(it.store, &op));
@@ -374,6 +433,29 @@ static json_t *do_delete(json_t *in)
     return out;
 }
 
+/* [first, first + count) of a large content. */
+static wfl_slice read_large(const struct wfl_get *get, uint64_t first, uint64_t count)
+{
+    static uint8_t     content[CONTENT_MAX];
+    struct wfl_reader *reader = NULL;
+    struct wfl_piece   piece;
+    wfl_error          err = {0};
+    size_t             len = 0;
+    wfl_code           rc = wfl_reader_new(get, first, count, true, &reader, &err);
+
+    while (rc == WFL_OK) {
+        rc = wfl_reader_next(reader, &piece, &err);
+        if (rc != WFL_OK || piece.len == 0) break;
+        rc = wfl_blob_copy(&piece.blob, piece.at, piece.len, content + len, &err);
+        wfl_blob_close(&piece.blob);
+        len += piece.len;
+    }
+    if (rc != WFL_OK) give_up(err.message);
+    wfl_reader_free(reader);
+    return wfl_slice_of(content, len);
+}
+
+/* All of it, or the range that is asked for. */
 static json_t *do_get(json_t *in)
 {
     struct wfl_get op = {.bucket = text(in, "bucket"),
@@ -384,8 +466,18 @@ static json_t *do_get(json_t *in)
     wait_for(wfl_store_get(it.store, &op));
     json_t *out = answer(op.rc);
     if (op.rc == WFL_OK) {
+        bool     range = json_object_get(in, "count") != NULL;
+        uint64_t first = (uint64_t)number(in, "first");
+        uint64_t count = range ? (uint64_t)number(in, "count") : op.object.size;
         add_object(out, &op.object);
-        add_content(out, op.content, &op.object.blake3);
+        json_object_set_new(out, "large", json_boolean(op.large));
+        wfl_slice content = op.content;
+        if (op.large)
+            content = read_large(&op, first, count);
+        else if (range)
+            content = wfl_slice_of(content.data + first, count);
+        add_content(out, content);
+        if (!range) add_hash_fits(out, content, &op.object.blake3);
     }
     wfl_get_fini(&op);
     return out;
@@ -412,7 +504,10 @@ static json_t *do_scan(json_t *in)
         json_t *item = json_object();
         json_object_set_new(item, "key", json_text(op.items[i].key));
         add_object(item, &op.items[i].object);
-        if (op.items[i].has_value) add_content(item, op.items[i].value, &op.items[i].object.blake3);
+        if (op.items[i].has_value) {
+            add_content(item, op.items[i].value);
+            add_hash_fits(item, op.items[i].value, &op.items[i].object.blake3);
+        }
         json_array_append_new(items, item);
     }
     for (uint32_t i = 0; i < op.prefix_count; i++)
@@ -425,13 +520,178 @@ static json_t *do_scan(json_t *in)
     return out;
 }
 
+/* ---- uploads */
+
+static wfl_ulid upload_of(const json_t *in)
+{
+    wfl_ulid upload;
+
+    if (!wfl_ulid_parse(text(in, "upload"), &upload)) give_up("not an upload");
+    return upload;
+}
+
+static json_t *do_start(json_t *in)
+{
+    struct given   g;
+    struct wfl_put given = read_put(in, &g);
+    wfl_ulid       upload = {{0}};
+    wfl_error      err;
+    wfl_code       rc = wfl_upload_start(it.store, &given, &upload, &err);
+    json_t        *out = answer(rc);
+
+    json_object_set_new(out, "upload", json_version(&upload));
+    return out;
+}
+
+static json_t *json_hash(const wfl_hash *hash)
+{
+    char hex[2 * WFL_HASH_LEN + 1];
+
+    wfl_hex_encode(wfl_slice_of(hash->bytes, WFL_HASH_LEN), hex);
+    return json_string(hex);
+}
+
+static json_t *do_part(json_t *in)
+{
+    wfl_ulid           upload = upload_of(in);
+    wfl_slice          content = content_of(in);
+    struct wfl_part    part = {.number = (uint32_t)number(in, "part"), .size = content.len};
+    struct wfl_ingest *ingested = NULL;
+    wfl_error          err;
+
+    part.blake3 = wfl_hash_of(content);
+    wfl_code rc = ingest(text(in, "bucket"), content, &ingested, &err);
+    if (rc == WFL_OK)
+        rc = wfl_upload_put_part(it.store, text(in, "bucket"), text(in, "key"), &upload, &part,
+                                 ingested, durability(in), &err);
+    wfl_ingest_free(ingested);
+    json_t *out = answer(rc);
+    json_object_set_new(out, "blake3", json_hash(&part.blake3));
+    return out;
+}
+
+static json_t *do_parts(json_t *in)
+{
+    wfl_ulid         upload = upload_of(in);
+    struct wfl_part *parts = NULL;
+    uint32_t         count = 0;
+    wfl_error        err;
+    wfl_code rc = wfl_upload_list_parts(it.store, text(in, "bucket"), text(in, "key"), &upload,
+                                        &parts, &count, &err);
+    json_t  *out = answer(rc), *list = json_array();
+
+    for (uint32_t i = 0; rc == WFL_OK && i < count; i++)
+        json_array_append_new(list, json_pack("{s:i, s:I, s:o}", "part", (int)parts[i].number,
+                                              "size", (json_int_t)parts[i].size, "blake3",
+                                              json_hash(&parts[i].blake3)));
+    wfl_upload_free_parts(it.store, parts);
+    json_object_set_new(out, "parts", list);
+    return out;
+}
+
+static json_t *do_uploads(json_t *in)
+{
+    struct wfl_upload_info *uploads = NULL;
+    uint32_t                count = 0;
+    wfl_arena               arena;
+    wfl_error               err;
+
+    wfl_arena_init(&arena, &wfl_alloc_libc, 1u << 20);
+    wfl_code rc = wfl_upload_list(it.store, text(in, "bucket"), &arena, &uploads, &count, &err);
+    json_t  *out = answer(rc), *list = json_array();
+    for (uint32_t i = 0; rc == WFL_OK && i < count; i++)
+        json_array_append_new(
+            list, json_pack("{s:o, s:o, s:I}", "upload", json_version(&uploads[i].upload), "key",
+                            json_text(uploads[i].key), "bytes", (json_int_t)uploads[i].bytes));
+    json_object_set_new(out, "uploads", list);
+    wfl_arena_fini(&arena);
+    return out;
+}
+
+static json_t *do_complete(json_t *in)
+{
+    wfl_ulid               upload = upload_of(in);
+    struct wfl_part        parts[PARTS_MAX];
+    const json_t          *list = json_object_get(in, "parts");
+    uint32_t               count = (uint32_t)json_array_size(list);
+    struct wfl_completion *c = NULL;
+    struct wfl_completed   done = {0};
+    wfl_error              err;
+    bool                   ended = false;
+
+    if (count > PARTS_MAX) give_up("too many parts");
+    for (uint32_t i = 0; i < count; i++) {
+        const json_t *part = json_array_get(list, i);
+        parts[i].number = (uint32_t)number(part, "part");
+        if (!wfl_hex_decode(text(part, "blake3"), parts[i].blake3.bytes, WFL_HASH_LEN))
+            give_up("not a hash");
+    }
+    wfl_code rc = wfl_completion_new(it.store, text(in, "bucket"), text(in, "key"), &upload, parts,
+                                     count, NULL, &c, &err);
+    while (rc == WFL_OK && !ended)
+        rc = wfl_completion_step(c, &ended, &err);
+    if (rc == WFL_OK) rc = wfl_completion_commit(c, &done, &err);
+    wfl_completion_free(c);
+    json_t *out = answer(rc);
+    json_object_set_new(out, "version", json_version(&done.version));
+    json_object_set_new(out, "created", json_boolean(done.created));
+    json_object_set_new(out, "size", json_integer((json_int_t)done.size));
+    return out;
+}
+
+static json_t *do_abort(json_t *in)
+{
+    wfl_ulid  upload = upload_of(in);
+    wfl_error err;
+
+    return answer(wfl_upload_abort(it.store, text(in, "bucket"), text(in, "key"), &upload, &err));
+}
+
+/* ---- taking back, and counting what is there */
+
+static json_t *do_collect(json_t *in)
+{
+    struct wfl_engine_stats stats = {0};
+    wfl_error               err;
+    bool                    left = false;
+    json_t                 *out = answer(wfl_store_collect(it.store, &left, &err));
+
+    (void)in;
+    wfl_engine_stats(it.engine, &stats);
+    json_object_set_new(out, "left", json_boolean(left));
+    json_object_set_new(out, "live_bytes", json_integer((json_int_t)stats.live_bytes));
+    json_object_set_new(out, "pending", json_integer((json_int_t)stats.blobs_pending));
+    return out;
+}
+
+static void add_line(void *arg, const char *line)
+{
+    json_array_append_new(arg, json_string(line));
+}
+
+static json_t *do_recount(json_t *in)
+{
+    json_t            *lines = json_array(), *out;
+    struct wfl_recount how = {.report = add_line, .arg = lines, .rows_max = 5};
+    uint64_t           differences;
+    wfl_error          err;
+
+    (void)in;
+    out = answer(wfl_store_recount(it.store, &how, &differences, &err));
+    json_object_set_new(out, "lines", lines);
+    return out;
+}
+
 static const struct {
     const char *name;
     json_t *(*run)(json_t *in);
 } operations[] = {
-    {"open", do_open}, {"reopen", do_reopen}, {"create", do_create}, {"drop", do_drop},
-    {"info", do_info}, {"list", do_list},     {"put", do_put},       {"delete", do_delete},
-    {"get", do_get},   {"scan", do_scan},
+    {"open", do_open},   {"reopen", do_reopen},   {"create", do_create},
+    {"drop", do_drop},   {"info", do_info},       {"list", do_list},
+    {"put", do_put},     {"delete", do_delete},   {"get", do_get},
+    {"scan", do_scan},   {"start", do_start},     {"part", do_part},
+    {"parts", do_parts}, {"uploads", do_uploads}, {"complete", do_complete},
+    {"abort", do_abort}, {"collect", do_collect}, {"recount", do_recount},
 };
 
 static json_t *run(json_t *in)

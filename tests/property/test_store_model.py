@@ -48,6 +48,9 @@ class Driver:
             for item in self.ask("scan", bucket=name, limit=1000)["items"]:
                 self.ask("delete", bucket=name, key=item["key"], buffered=True)
             assert self.ask("drop", bucket=name)["code"] == "ok"
+        # Uploads went with their buckets: nothing large is left anywhere.
+        left = self.ask("collect")
+        assert left == {"code": "ok", "left": False, "live_bytes": 0, "pending": 0}
 
     def ask(self, what, **arguments):
         line = json.dumps({"do": what, **arguments}, ensure_ascii=False) + "\n"
@@ -78,11 +81,43 @@ ALPHABET = "ab/~é\U0010FFFF"
 KEYS = st.text(ALPHABET, min_size=1, max_size=6)
 BOUNDS = st.text(ALPHABET, max_size=4)
 DELIMITERS = st.sampled_from(["", "/", "/", "~", "é", "\U0010FFFF"])
-SIZES = st.one_of(st.integers(0, 40), st.sampled_from([1023, 1024, 1025, 3000, 65536, 65537]))
+MIB = 1 << 20
+SIZES = st.one_of(st.integers(0, 40), st.sampled_from([1023, 1024, 1025, 3000, 65535, 65536]))
+SMALL = st.builds(lambda size, fill: [[fill, size]], SIZES, st.integers(0, 255))
+# Whole chunks of few kinds, so that contents share them, and the rest.
+LARGE = st.builds(lambda chunks, fill, rest: [[c, MIB] for c in chunks] + [[fill, rest]],
+                  st.lists(st.integers(1, 3), max_size=3), st.integers(1, 3),
+                  st.sampled_from([0, 1, 10, 65536, 65537, MIB - 1]))
+CONTENTS = st.one_of(SMALL, SMALL, SMALL, LARGE)
 PAIRS = st.dictionaries(st.sampled_from(["one", "two", "x-3"]), st.text("vw ", max_size=3), max_size=2)
-CONDITIONS = st.sampled_from([None, None, None, None, "*", "never", "current", "other", "both"])
+CONDITIONS = st.sampled_from([None] * 12 + ["*", "never", "current", "current", "other", "both"])
 QUESTIONS = st.fixed_dictionaries({
     "prefix": BOUNDS, "after": BOUNDS, "end": BOUNDS, "delimiter": DELIMITERS, "reverse": st.booleans()})
+
+
+def joined(*contents):
+    """Runs, none of them empty and no two neighbours of the same byte."""
+    out = []
+    for fill, size in (run for content in contents for run in content):
+        if size and out and out[-1][0] == fill:
+            out[-1] = [fill, out[-1][1] + size]
+        elif size:
+            out.append([fill, size])
+    return out
+
+
+def size_of(content):
+    return sum(size for _, size in content)
+
+
+def cut(content, first, count):
+    out = []
+    for fill, size in content:
+        skip, first = min(first, size), max(first - size, 0)
+        take = min(count, size - skip)
+        count -= take
+        out.append([fill, take])
+    return joined(out)
 
 
 def order(key):
@@ -135,6 +170,7 @@ class Store(RuleBasedStateMachine):
         super().__init__()
         DRIVER.start(self.engine)
         self.buckets = {}  # name: {key: object}
+        self.uploads = {}  # name of bucket: {upload: what it is}
         self.last = ""     # the greatest version so far
         self.walks = []
         self.stored = None  # buckets and last version as of the last durable write
@@ -153,29 +189,30 @@ class Store(RuleBasedStateMachine):
     def wrote(self, buffered=False):
         """One log: a durable write makes all before it durable."""
         if not buffered:
-            self.stored = copy.deepcopy(self.buckets), self.last
+            self.stored = copy.deepcopy((self.buckets, self.uploads)), self.last
 
     def condition(self, word, current):
-        """What the word stands for, and whether it holds as If-Match and as If-None-Match."""
+        """What the word stands for."""
         there = current is not None
         versions = {"current": [current["version"]] if there else [SOME_VERSION], "other": [SOME_VERSION],
                     "both": [SOME_VERSION] + ([current["version"]] if there else [])}
-        if word == "*":
-            return "*", there, not there
-        if word == "never":
-            return "never", False, False
-        names_it = there and current["version"] in versions[word]
-        return versions[word], names_it, not names_it
+        return versions.get(word, word)
 
     def judge(self, current, match, none_match):
-        arguments, holds = {}, True
+        arguments = {}
         if match:
-            arguments["match"], as_match, _ = self.condition(match, current)
-            holds = holds and as_match
+            arguments["match"] = self.condition(match, current)
         if none_match:
-            arguments["none_match"], _, as_none = self.condition(none_match, current)
-            holds = holds and as_none
-        return arguments, holds
+            arguments["none_match"] = self.condition(none_match, current)
+        return arguments, self.holds(current, arguments)
+
+    def holds(self, current, arguments):
+        def names_it(what):
+            return current is not None and (what == "*" or current["version"] in what)
+
+        match, none_match = arguments.get("match"), arguments.get("none_match")
+        return ((match is None or (match != "never" and names_it(match))) and
+                (none_match is None or (none_match != "never" and not names_it(none_match))))
 
     def over_quota(self, bucket, current, size):
         if QUOTAS[bucket] is None:
@@ -204,6 +241,7 @@ class Store(RuleBasedStateMachine):
             return
         assert answer["code"] == "ok"
         self.buckets[name] = {}
+        self.uploads[name] = {}
         info = DRIVER.ask("info", bucket=name)
         self.newer(info["version"])
         self.wrote()
@@ -212,8 +250,10 @@ class Store(RuleBasedStateMachine):
     def create(self, name):
         self.make(name)
 
-    @rule(name=st.sampled_from(BUCKETS))
-    def drop(self, name):
+    @rule(name=st.sampled_from(BUCKETS), sure=st.integers(0, 3))
+    def drop(self, name, sure):
+        if sure > 0 and not self.buckets.get(name, True):
+            return  # an empty one would go all the time
         answer = DRIVER.ask("drop", bucket=name)
         if name not in self.buckets:
             assert answer["code"] == "bucket_not_found"
@@ -221,7 +261,7 @@ class Store(RuleBasedStateMachine):
             assert answer["code"] == "bucket_not_empty"
         else:
             assert answer["code"] == "ok"
-            del self.buckets[name]
+            del self.buckets[name], self.uploads[name]
             self.wrote()
             self.walks = [w for w in self.walks if w.bucket != name]
 
@@ -232,20 +272,29 @@ class Store(RuleBasedStateMachine):
             return  # it takes a while
         assert DRIVER.ask("reopen")["code"] == "ok"
         if self.engine == "memory":
-            buckets, self.last = self.stored
+            (buckets, uploads), self.last = self.stored
             if buckets != self.buckets:
                 self.buckets, self.walks = copy.deepcopy(buckets), []
+            self.uploads = copy.deepcopy(uploads)
+        self.recount()
 
     # ---- objects
 
-    @rule(bucket=st.sampled_from(BUCKETS), key=KEYS, size=SIZES, fill=st.integers(0, 255), meta=PAIRS, tags=PAIRS,
+    @rule(bucket=st.sampled_from(BUCKETS), key=KEYS, content=CONTENTS, meta=PAIRS, tags=PAIRS,
           match=CONDITIONS, none_match=CONDITIONS, buffered=st.booleans())
-    def put(self, bucket, key, size, fill, meta, tags, match, none_match, buffered):
+    def put(self, bucket, key, content, meta, tags, match, none_match, buffered):
+        current = self.buckets.get(bucket, {}).get(key)
+        arguments, holds = self.judge(current, match, none_match)
+        answer = DRIVER.ask("put", bucket=bucket, key=key, runs=content, meta=meta, tags=tags,
+                            buffered=buffered, **arguments)
+        if self.written(answer, bucket, key, content, {"meta": meta, "tags": tags}, holds):
+            self.wrote(buffered)
+
+    def written(self, answer, bucket, key, content, given, holds):
+        """Compare what a put or a completion says, and do it to the model. True: it was done."""
         objects = self.buckets.get(bucket, {})
         current = objects.get(key)
-        arguments, holds = self.judge(current, match, none_match)
-        answer = DRIVER.ask("put", bucket=bucket, key=key, size=size, fill=fill, meta=meta, tags=tags,
-                            buffered=buffered, **arguments)
+        size = size_of(content)
         if bucket not in self.buckets:
             assert answer["code"] == "bucket_not_found"
         elif not holds:
@@ -256,10 +305,10 @@ class Store(RuleBasedStateMachine):
         else:
             assert answer["code"] == "ok" and answer["created"] == (current is None)
             self.newer(answer["version"])
-            objects[key] = {"version": answer["version"], "size": size, "fill": fill if size else None,
-                            "meta": meta, "tags": tags}
+            objects[key] = {"version": answer["version"], "size": size, "runs": joined(content), **given}
             self.changed(bucket, key, True)
-            self.wrote(buffered)
+            return True
+        return False
 
     @rule(bucket=st.sampled_from(BUCKETS), key=KEYS, pick=st.integers(0, 99), match=CONDITIONS, none_match=CONDITIONS,
           buffered=st.booleans())
@@ -291,7 +340,7 @@ class Store(RuleBasedStateMachine):
         assert answer["content_type"] == "text/plain"
 
     def compare_content(self, answer, want):
-        assert answer["content_size"] == want["size"] and answer["fill"] == want["fill"] and answer["hash_fits"]
+        assert answer["runs"] == want["runs"] and answer["hash_fits"]
 
     @rule(bucket=st.sampled_from(BUCKETS), key=KEYS, pick=st.integers(0, 99), head=st.booleans())
     def get(self, bucket, key, pick, head):
@@ -307,9 +356,152 @@ class Store(RuleBasedStateMachine):
             assert answer["code"] == "ok"
             self.compare_object(answer, objects[key])
             if head:
-                assert answer["content_size"] == 0
+                assert answer["runs"] == []
             else:
                 self.compare_content(answer, objects[key])
+                assert answer["large"] == (objects[key]["size"] > 65536)
+
+    @rule(bucket=st.sampled_from(BUCKETS), pick=st.integers(0, 99), first=st.integers(0, 4 * MIB),
+          near=st.integers(-2, 2), count=st.one_of(st.integers(0, 3), st.integers(0, 4 * MIB)))
+    def get_range(self, bucket, pick, first, near, count):
+        objects = self.buckets.get(bucket, {})
+        large = [key for key in sorted(objects) if objects[key]["size"] > 65536]
+        if not large:
+            return
+        key = large[pick % len(large)]
+        size = objects[key]["size"]
+        if pick % 2:
+            first = first // MIB * MIB + near  # about where chunks meet
+        first = min(max(first, 0), size)
+        count = min(count, size - first)
+        answer = DRIVER.ask("get", bucket=bucket, key=key, first=first, count=count)
+        assert answer["code"] == "ok"
+        assert answer["runs"] == cut(objects[key]["runs"], first, count)
+
+    # ---- uploads
+
+    def pick_upload(self, bucket, pick):
+        """Its id and what it is; one that is not there where there is none."""
+        uploads = self.uploads.get(bucket, {})
+        if not uploads or pick > 90:
+            return SOME_VERSION, {"key": "k", "parts": {}}
+        upload = sorted(uploads)[pick % len(uploads)]
+        return upload, uploads[upload]
+
+    def is_missing(self, answer, bucket, upload):
+        if bucket not in self.buckets:
+            assert answer["code"] == "bucket_not_found"
+            return True
+        if upload not in self.uploads[bucket]:
+            assert answer["code"] == "upload_not_found"
+            return True
+        return False
+
+    @rule(bucket=st.sampled_from(BUCKETS), key=KEYS, meta=PAIRS, tags=PAIRS, match=CONDITIONS, none_match=CONDITIONS,
+          buffered=st.booleans())
+    def start(self, bucket, key, meta, tags, match, none_match, buffered):
+        arguments, _ = self.judge(self.buckets.get(bucket, {}).get(key), match, none_match)
+        answer = DRIVER.ask("start", bucket=bucket, key=key, meta=meta, tags=tags, buffered=buffered, **arguments)
+        if bucket not in self.buckets:
+            assert answer["code"] == "bucket_not_found"
+            return
+        assert answer["code"] == "ok"
+        self.newer(answer["upload"])
+        self.uploads[bucket][answer["upload"]] = {
+            "key": key, "given": {"meta": meta, "tags": tags}, "conditions": arguments, "parts": {}}
+        self.wrote(buffered)
+
+    @rule(bucket=st.sampled_from(BUCKETS), pick=st.integers(0, 99), number=st.sampled_from([1, 2, 3, 10000]),
+          content=st.one_of(LARGE, SMALL), buffered=st.booleans())
+    def part(self, bucket, pick, number, content, buffered):
+        upload, what = self.pick_upload(bucket, pick)
+        answer = DRIVER.ask("part", bucket=bucket, key=what["key"], upload=upload, part=number, runs=content,
+                            buffered=buffered)
+        if self.is_missing(answer, bucket, upload):
+            return
+        assert answer["code"] == "ok"
+        what["parts"][number] = {"runs": content, "blake3": answer["blake3"]}
+        self.wrote(buffered)
+
+    @rule(bucket=st.sampled_from(BUCKETS), pick=st.integers(0, 99))
+    def list_uploads(self, bucket, pick):
+        answer = DRIVER.ask("uploads", bucket=bucket)
+        if bucket not in self.buckets:
+            assert answer["code"] == "bucket_not_found"
+            return
+        assert answer["uploads"] == [
+            {"upload": upload, "key": what["key"], "bytes": sum(size_of(p["runs"]) for p in what["parts"].values())}
+            for upload, what in sorted(self.uploads[bucket].items())]
+        upload, what = self.pick_upload(bucket, pick)
+        answer = DRIVER.ask("parts", bucket=bucket, key=what["key"], upload=upload)
+        if not self.is_missing(answer, bucket, upload):
+            assert answer["parts"] == [{"part": n, "size": size_of(p["runs"]), "blake3": p["blake3"]}
+                                       for n, p in sorted(what["parts"].items())]
+
+    @rule(bucket=st.sampled_from(BUCKETS), pick=st.integers(0, 99), without=st.integers(0, 9), wrong=st.integers(0, 9))
+    def complete(self, bucket, pick, without, wrong):
+        upload, what = self.pick_upload(bucket, pick)
+        chosen = sorted(what["parts"].items())
+        if without < len(chosen):
+            del chosen[without]
+        parts = [{"part": n, "blake3": p["blake3"]} for n, p in chosen]
+        fits = bool(parts) and all(size_of(p["runs"]) >= MIB for _, p in chosen[:-1])
+        if wrong == 0 and parts:
+            parts[-1]["blake3"] = "00" * 32
+            fits = False
+        answer = DRIVER.ask("complete", bucket=bucket, key=what["key"], upload=upload, parts=parts)
+        if self.is_missing(answer, bucket, upload):
+            return
+        if not fits:
+            assert answer["code"] == "invalid_part"
+            return
+        content = [run for _, p in chosen for run in p["runs"]]
+        current = self.buckets[bucket].get(what["key"])
+        if self.written(answer, bucket, what["key"], content, what["given"], self.holds(current, what["conditions"])):
+            assert answer["size"] == size_of(content)
+            del self.uploads[bucket][upload]
+            self.wrote()
+
+    @rule(bucket=st.sampled_from(BUCKETS), key=KEYS, contents=st.lists(LARGE, min_size=1, max_size=3), meta=PAIRS,
+          match=CONDITIONS, none_match=CONDITIONS, turn=st.integers(0, 9), wrong=st.integers(0, 9))
+    def upload(self, bucket, key, contents, meta, match, none_match, turn, wrong):
+        """From the start to the end, the steps of which come apart in other rules."""
+        before = set(self.uploads.get(bucket, {}))
+        self.start(bucket, key, meta, {}, match, none_match, True)
+        for upload in set(self.uploads.get(bucket, {})) - before:
+            pick = sorted(self.uploads[bucket]).index(upload)
+            for number in sorted(range(len(contents)), key=lambda i: (i + turn) % len(contents)):
+                self.part(bucket, pick, number + 1, contents[number], True)
+                if turn == 0:
+                    self.part(bucket, pick, number + 1, contents[-1], True)
+                elif turn == 1:
+                    self.collect()
+            self.complete(bucket, pick, 9, wrong)
+
+    @rule(bucket=st.sampled_from(BUCKETS), pick=st.integers(0, 99))
+    def abort(self, bucket, pick):
+        if pick % 3 == 0:
+            return
+        upload, what = self.pick_upload(bucket, pick)
+        answer = DRIVER.ask("abort", bucket=bucket, key=what["key"], upload=upload)
+        if not self.is_missing(answer, bucket, upload):
+            assert answer["code"] == "ok"
+            del self.uploads[bucket][upload]
+            self.wrote()
+
+    # ---- what is done now and then, and changes nothing that can be seen
+
+    @rule()
+    def collect(self):
+        answer = DRIVER.ask("collect")
+        assert answer["code"] == "ok" and not answer["left"] and answer["pending"] == 0
+
+    def recount(self):
+        assert DRIVER.ask("recount") == {"code": "ok", "lines": []}
+
+    def teardown(self):
+        if DRIVER.process is not None and DRIVER.process.poll() is None:
+            self.recount()
 
     # ---- listings
 
@@ -333,8 +525,8 @@ class Store(RuleBasedStateMachine):
             for item in page["items"]:
                 want = objects[item["key"]]
                 self.compare_object(item, want, with_meta, with_tags)
-                assert ("content_size" in item) == (with_value and want["size"] <= 65536)
-                if "content_size" in item:
+                assert ("runs" in item) == (with_value and want["size"] <= 65536)
+                if "runs" in item:
                     self.compare_content(item, want)
             cursor = page.get("next")
             assert cursor is None or len(entries) == limit

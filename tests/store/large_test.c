@@ -4,8 +4,11 @@
  * stored once, and what nobody names in the end leaves nothing behind, whoever came in between. */
 #include "fixture.h"
 
+#include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "store/chunks.h"
 
@@ -518,6 +521,74 @@ static void a_missing_blob_is_corrupt_and_does_not_stop_the_collector(void **sta
     assert_nothing_large(f);
 }
 
+/* Some bytes in every content that the segment files hold. */
+static void rot(struct fixture *f)
+{
+    char   pattern[256];
+    glob_t files;
+
+    snprintf(pattern, sizeof pattern, "%s/segments/*", f->path);
+    assert_int_equal(glob(pattern, 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        int   fd = open(files.gl_pathv[i], O_RDWR);
+        off_t end = lseek(fd, 0, SEEK_END);
+        for (off_t at = 500000; at + 6 < end; at += MIB / 2)
+            assert_int_equal(pwrite(fd, "rotten", 6, at), 6);
+        close(fd);
+    }
+    globfree(&files);
+}
+
+static void what_is_found_damaged_is_not_read_nor_rested_upon_but_healed(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int again = 0; again < 2; again++) { /* found by a reader, and by the upload itself */
+        assert_code(put(f, "photos", "k", large_of(MIB, 1)), WFL_OK);
+        assert_content(f, "photos", "k", large_of(MIB, 1)); /* it was good */
+        rot(f);
+        if (again == 0)
+            assert_code(read_code(f, "k"), WFL_CORRUPT_OBJECT);
+        else
+            fixture_reopen(f);
+        struct wfl_get     get = {.bucket = WFL_S("photos"), .key = WFL_S("k")};
+        struct wfl_reader *reader = NULL;
+        struct wfl_piece   piece;
+        wfl_error          err;
+        assert_code(get_op(f, &get), WFL_OK);
+        assert_code(wfl_reader_new(&get, 0, 10, false, &reader, &err), WFL_OK);
+        assert_code(wfl_reader_next(reader, &piece, &err), WFL_CORRUPT_OBJECT);
+        wfl_reader_free(reader);
+        wfl_get_fini(&get);
+        assert_code(put(f, "photos", "same", large_of(MIB, 1)), WFL_OK);
+        assert_int_equal(references(f, 1, large_of(MIB, 1)), 2);
+        assert_int_equal(pending_places(f), 0);
+        assert_content(f, "photos", "same", large_of(MIB, 1));
+        assert_content(f, "photos", "k", large_of(MIB, 1));
+        assert_recounts(f);
+        assert_code(delete_key(f, "photos", "k"), WFL_OK);
+        assert_code(delete_key(f, "photos", "same"), WFL_OK);
+        assert_false(collect(f));
+        assert_nothing_large(f);
+    }
+}
+
+/* The row says that it is there. */
+static void a_missing_blob_is_healed_by_who_brings_it_again(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t         space[WFL_CHUNK_KEY_LEN];
+
+    assert_code(put(f, "photos", "k", large_of(2 * MIB, 1)), WFL_OK);
+    wfl_hash  hash = wfl_hash_of(wfl_slice_of(large_of(2 * MIB, 1).data + MIB, MIB));
+    wfl_slice name = wfl_key_chunk(1, &hash, space);
+    assert_code(in_commit(f, drop_blob, &name), WFL_OK);
+    assert_code(put(f, "photos", "same", large_of(2 * MIB, 1)), WFL_OK);
+    assert_int_equal(pending_places(f), 0);
+    assert_content(f, "photos", "k", large_of(2 * MIB, 1));
+    assert_recounts(f);
+}
+
 static void damaged_trash_is_passed_by(void **state)
 {
     static const struct {
@@ -713,6 +784,8 @@ int main(void)
         ON_BOTH(damaged_pages_are_corrupt),
         ON_BOTH(damaged_chunks_are_corrupt_and_do_not_stop_the_collector),
         ON_BOTH(a_missing_blob_is_corrupt_and_does_not_stop_the_collector),
+        ON(local, what_is_found_damaged_is_not_read_nor_rested_upon_but_healed),
+        ON_BOTH(a_missing_blob_is_healed_by_who_brings_it_again),
         ON(memory, damaged_trash_is_passed_by),
         ON(local, writers_readers_and_the_collector_get_along),
     };

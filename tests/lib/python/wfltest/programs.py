@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command-line programs as a shell would start them, and a server that answers what a test says."""
+import json
 import os
 import socket
 import subprocess
 import threading
 
+from .keys import Grant, Key, issue
 from .server import binary
 
 
@@ -30,6 +32,34 @@ class Program:
         assert line.startswith(f"{self.name}: ") and line.endswith("\n") and line.count("\n") == 1, (words, done)
         assert all(ch.isprintable() for ch in line[:-1]), (words, done)
         return line[len(self.name) + 2:-1]
+
+    def start(self, *words, **options):
+        """The same in the background: the process."""
+        return subprocess.Popen([binary(self.name), *words], cwd=self.folder, env=self.environment, **options)
+
+
+class Cli(Program):
+    """wfldb with a credential that may do everything, against a server (or what stands before it, by `address`)."""
+
+    def __init__(self, server, folder, address=None):
+        self.server = server
+        super().__init__("wfldb", folder, WFLDB_ENDPOINT=f"http://{address or server.address}")
+        self.environment["WFLDB_CREDENTIAL"] = str(self.credential("credential.json"))
+
+    def credential(self, name, grants=None, mode=0o600, **options):
+        key = Key()
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(key.file(issue(self.server.root, key, grants or [Grant()]), **options))
+        path.chmod(mode)
+        return path
+
+    def to(self, fake, *words, **options):
+        """The same command against a fake server."""
+        return self.run(*words, environment={"WFLDB_ENDPOINT": f"http://{fake.address}"}, **options)
+
+    def json(self, *words):
+        return json.loads(self.run("--json", *words))
 
 
 class FakeServer:
@@ -70,5 +100,8 @@ class FakeServer:
                                if line.lower().startswith(b"content-length:")), 0)
                 while len(body) < length:
                     body += peer.recv(65536)
-                peer.sendall(answer)
-                peer.shutdown(socket.SHUT_WR)
+                try:
+                    peer.sendall(answer)
+                    peer.shutdown(socket.SHUT_WR)
+                except OSError:  # who has read enough is gone
+                    pass
