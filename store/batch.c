@@ -121,55 +121,52 @@ static wfl_code prepare(struct batch_run *run, wfl_error *err)
 
 /* ---- the commit */
 
-/* About what it will write; a content that is copied row by row has to be looked at. */
-static uint64_t weight_of_copy(struct batch_run *run, const struct wfl_batch_op *op)
+/* About what it will write: of a source as it is now, whose row is copied where it has one. */
+static wfl_code weigh_copy(struct batch_run *run, const struct wfl_batch_op *op, uint64_t *weight,
+                           wfl_error *err)
 {
     struct wfl_record_object record;
     struct bucket_view       b;
     uint8_t                  space[WFL_OBJECT_KEY_MAX];
     struct wfl_pin           pin = {0};
-    uint64_t                 weight = WFL_RECORD_SMALL_MAX;
-    wfl_error                err;
+    wfl_code                 rc = wfl_buckets_look_up(run->store, op->bucket, &b, err);
 
-    if (op->has_from_version) return WFL_VALUE_BYTES_MAX;
-    if (wfl_buckets_look_up(run->store, op->bucket, &b, &err) != WFL_OK) return weight;
-    if (wfl_engine_read(run->store->engine, WFL_SPACE_OBJECTS,
-                        wfl_key_object(b.id, op->from, space), &pin, &err) != WFL_OK)
-        return weight;
-    weight += pin.value.len;
-    if (wfl_record_load(pin.value, op->from, &record, &err) == WFL_OK &&
-        record.storage == WFL_RECORD_VALUES)
-        weight += record.size;
+    if (rc == WFL_OK && op->has_from_version) *weight += WFL_VALUE_BYTES_MAX;
+    if (rc != WFL_OK || op->has_from_version) return rc;
+    rc = wfl_engine_read(run->store->engine, WFL_SPACE_OBJECTS,
+                         wfl_key_object(b.id, op->from, space), &pin, err);
+    if (rc == WFL_NOT_FOUND) return WFL_OK; /* judged later */
+    if (rc == WFL_OK) rc = wfl_record_load(pin.value, op->from, &record, err);
+    if (rc == WFL_OK) *weight += pin.value.len;
+    if (rc == WFL_OK && record.storage == WFL_RECORD_VALUES) *weight += record.size;
     wfl_pin_release(&pin);
-    return weight;
+    return rc;
 }
 
-static uint64_t weight_of(struct batch_run *run, bool *grows)
+static wfl_code weigh(struct batch_run *run, uint64_t *weight, bool *grows, wfl_error *err)
 {
-    uint64_t weight = 0;
+    wfl_code rc = WFL_OK;
 
-    *grows = false;
-    for (uint32_t i = 0; i < run->batch->count; i++) {
+    for (uint32_t i = 0; rc == WFL_OK && i < run->batch->count; i++) {
         const struct wfl_batch_op *op = &run->batch->ops[i];
         const struct wfl_put      *put = &run->steps[i].put;
 
         *grows |= op->kind == WFL_BATCH_PUT || op->kind == WFL_BATCH_COPY;
-        weight += op->key.len + WFL_RECORD_SMALL_MAX;
-        if (op->kind == WFL_BATCH_PUT) weight += put->own.header.len + put->content.len;
-        if (put->large != NULL) weight += WFL_RECORD_PAGE_MAX;
-        if (op->kind == WFL_BATCH_COPY) weight += weight_of_copy(run, op);
+        *weight += op->key.len + WFL_RECORD_SMALL_MAX;
+        if (op->kind == WFL_BATCH_PUT) *weight += put->own.header.len + put->content.len;
+        if (put->large != NULL) *weight += WFL_RECORD_PAGE_MAX;
+        if (op->kind == WFL_BATCH_COPY) rc = weigh_copy(run, op, weight, err);
     }
-    return weight;
+    return rc;
 }
 
 static wfl_code commit(struct batch_run *run, wfl_error *err)
 {
     struct wait_commit what = {
         .apply = wfl_batch_apply, .arg = run, .durability = run->batch->durability};
-    wfl_code rc;
+    wfl_code rc = weigh(run, &what.bytes, &what.grows, err);
 
-    what.bytes = weight_of(run, &what.grows);
-    rc = wfl_wait_commit(run->store, &what, err);
+    if (rc == WFL_OK) rc = wfl_wait_commit(run->store, &what, err);
     for (uint32_t i = 0; rc == WFL_OK && i < run->batch->count; i++) {
         if (run->steps[i].put.large != NULL) wfl_ingest_settled(run->steps[i].put.large);
         run->batch->ops[i].version = run->steps[i].version;
