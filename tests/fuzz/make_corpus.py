@@ -329,8 +329,38 @@ def segments():
     }
 
 
+def batches():
+    ulid = "01JDFJ7Z7Q2S4T6V8X0A2C4E6G"
+    put = {"op": "put", "key": "a", "value": "text"}
+    ops = {
+        "protocol": [put, {"op": "put", "key": "b", "base64": "AAE=", "content_type": "a/b", "meta": {"m": "1"}, "tags": {"t": "2"}},
+                     {"op": "delete", "key": "c"}, {"op": "copy", "from": "e", "key": "f"},
+                     {"op": "check", "key": "d", "if": ulid}],
+        "conditions": [dict(put, **{"if": None}), {"op": "delete", "key": "b", "if": "*"}, {"op": "check", "key": "a", "if": ulid}],
+        "copy": [{"op": "copy", "from": "a", "key": "b", "from_version": ulid, "meta": {}, "tags": {"z": "1", "a": "2"}}],
+        "key twice": [put, {"op": "delete", "key": "a"}],
+        "bad names": [dict(put, key="a/../b")],
+        "reserved": [dict(put, key="scan")],
+        "no content": [{"op": "put", "key": "a"}],
+        "bad base64": [{"op": "put", "key": "a", "base64": "AAF="}],
+        "bad tag": [dict(put, tags={"t": ""})],
+        "none": [],
+        "many": [dict(put, key=str(i), value="") for i in range(40)],
+    }
+    seeds = {name: b"." + json.dumps({"ops": list_of}).encode() for name, list_of in ops.items()}
+    named = [dict(op, bucket=bucket) for op, bucket in zip(ops["protocol"], ("photos", "films", "photos", "films", "a-b.c"))]
+    seeds["buckets"] = b"*" + json.dumps({"ops": named}).encode()
+    seeds["bad bucket"] = b"*" + json.dumps({"ops": [dict(put, bucket="-")]}).encode()
+    seeds["escapes"] = rb'.{"ops":[{"op":"put","\u006bey":"\u00e4\ud83d\ude00","value":"\u0000\n"}]}'
+    seeds["member twice"] = b'.{"ops":[{"op":"put","op":"put","key":"a","value":""}]}'
+    seeds["deep"] = b'.{"ops":[[[[[[[[[1]]]]]]]]]}'
+    seeds["cut"] = b'.{"ops":[{"op":"put","key":"a","value":"te'
+    seeds["numbers"] = b'.{"ops":[1e400,99999999999999999999]}'
+    return seeds
+
+
 if __name__ == "__main__":
     for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "keyfile": keyfiles,
                          "cursor": cursors, "target": targets, "settings": settings, "manifest": manifests,
-                         "completion": completions, "segment": segments}.items():
+                         "completion": completions, "segment": segments, "batch": batches}.items():
         write(target, make())

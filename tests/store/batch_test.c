@@ -796,7 +796,7 @@ static void random_batches_do_what_a_model_does(void **state)
     uint8_t            *contents[8];
     char                names[KEYS][8];
     uint32_t            count;
-    int                 rounds = f->kind == ON_LOCAL ? 150 : 400;
+    int                 rounds = f->kind == ON_LOCAL ? 50 : 400;
 
     for (size_t k = 0; k < KEYS; k++) {
         snprintf(names[k], sizeof names[k], "k%zu", k);
