@@ -157,6 +157,8 @@ def targets():
         "bucket": [b"GET", b"/v1/photos", b"", b'W/"x", "y",, "' + ulid + b'"', b"bytes=5-", b"5"],
         "buckets": [b"GET", b"/v1/", b"limit=5&prefix=a%2Fb&cursor=", b"", b"bytes=0-1,3-4", b"9"],
         "scan": [b"GET", b"/v1/photos/scan", b"prefix=2026/&limit=10&limit=11", b"x", b"bytes=9-1", b"10"],
+        "query": [b"GET", b"/v1/photos/query", b"tag.colour=red&tag.size=1%2A&tag.a-b=*&prefix=2026/&limit=10", b"", b"", b""],
+        "query, refused": [b"GET", b"/v1/photos/query", b"tag.a=1&tag.%61=2&tag.=&tag.A=\x01&prefix=a&prefix=b", b"", b"", b""],
         "reserved": [b"PUT", b"/v1/photos/scan", b"&&=", b'"', b"items=0-1", b"10"],
         "server": [b"GET", b"/v1/-/server", b"", b"", b"", b""],
         "server, spelled": [b"GET", b"/v1/%2d/server", b"", b"", b"", b""],

@@ -14,7 +14,8 @@ static void check_names(const struct wfl_target *t)
 {
     wfl_error err;
 
-    if (t->kind == WFL_TARGET_BUCKET || t->kind == WFL_TARGET_OBJECT || t->kind == WFL_TARGET_SCAN)
+    if (t->kind == WFL_TARGET_BUCKET || t->kind == WFL_TARGET_OBJECT ||
+        t->kind == WFL_TARGET_SCAN || t->kind == WFL_TARGET_QUERY)
         assert(wfl_name_bucket_valid(t->bucket));
     if (t->kind == WFL_TARGET_OBJECT) assert(wfl_name_check_key(t->key, &err) == WFL_OK);
     assert(t->kind != WFL_TARGET_NONE);
@@ -77,6 +78,29 @@ static void try_query(wfl_slice query, wfl_arena *arena)
         assert(params[i].given || params[i].value.len == 0);
 }
 
+/* As try_query, and of what passes the check nothing can be outside of what tags can be. */
+static void try_tags(wfl_slice query, wfl_arena *arena)
+{
+    struct wfl_param     params[] = {{.name = "prefix"}, {.name = "limit"}, {.name = "cursor"}};
+    struct wfl_tag_query op = {.limit = 1};
+    wfl_error            err = {0};
+    wfl_code rc = wfl_query_parse_tags(query, params, WFL_COUNT(params), &op, arena, &err);
+
+    assert(rc == WFL_OK || rc == WFL_INVALID_QUERY || rc == WFL_INVALID_REQUEST);
+    assert(op.tag_count <= WFL_QUERY_TAGS_MAX);
+    if (rc != WFL_OK || wfl_tag_query_check(&op, &err) != WFL_OK) return;
+    assert(op.tag_count >= 1);
+    for (uint32_t i = 0; i < op.tag_count; i++) {
+        const struct wfl_tag_wanted *t = &op.tags[i];
+
+        assert(wfl_name_meta_valid(t->name) && t->value.len <= WFL_TAG_VALUE_MAX);
+        assert(t->value.len + t->beginning > 0);
+        if (!t->beginning) assert(t->value.data[t->value.len - 1] != '*');
+        for (uint32_t j = 0; j < i; j++)
+            assert(!wfl_slice_eq(op.tags[j].name, t->name));
+    }
+}
+
 static void try_condition(wfl_slice value, bool none_match, wfl_arena *arena)
 {
     static const wfl_ulid current = {{1, 2, 3}};
@@ -118,6 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     range = fuzz_line(&in);
     try_path(&r, &arena);
     try_query(r.query, &arena);
+    try_tags(r.query, &arena);
     try_condition(condition, false, &arena);
     try_condition(condition, true, &arena);
     try_range(range, in);
