@@ -16,7 +16,7 @@ MAY_USE = {
     "server": {"auth", "store", "engine", "net", "core"},
     "client": {"auth", "core"},
     "admin": {"client", "auth", "store", "engine", "core"},  # verify opens a data folder
-    "bench": {"client", "auth", "engine", "core"},
+    "bench": {"client", "auth", "engine", "core", "store", "server"},  # nothing includes it
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z]+)/([^"]+)"')
 
