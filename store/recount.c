@@ -386,6 +386,10 @@ static wfl_code next_id(struct recount *r, uint32_t after, uint32_t *out, wfl_er
         uint8_t        tag;
     } places[] = {
         {WFL_SPACE_OBJECTS, 0},
+        {WFL_SPACE_VALUES, 0},
+        {WFL_SPACE_HISTORY, 0},
+        {WFL_SPACE_TAGS, 0},
+        {WFL_SPACE_CHANGES, 0},
         {WFL_SPACE_MANIFESTS, 0},
         {WFL_SPACE_CHUNKS, 0},
         {WFL_SPACE_UPLOADS, WFL_UPLOAD_GIVEN},
@@ -419,6 +423,7 @@ static wfl_code count_bucket(struct recount *r, wfl_error *err)
     if (rc == WFL_OK) rc = check_uploads(r, err);
     if (rc == WFL_OK) rc = wfl_recount_owners(r, err);
     if (rc == WFL_OK) rc = wfl_recount_chunks(r, err);
+    if (rc == WFL_OK) rc = wfl_recount_versions(r, b, err);
     return rc;
 }
 

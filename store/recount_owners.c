@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Manifests of a bucket against who names them: each has exactly one owner, an object, a list of
- * parts, a part of an upload, or the trash; its pages have no gap, and are of the owner's size. A
- * pass takes as many manifests as its table holds, in order, and asks all owners for those between
- * the first and the last. */
+ * Manifests of a bucket against who names them: each has one owner, an object, an older version, a
+ * list of parts, a part of an upload, or the trash, or as many as its row says; its pages have no
+ * gap, and are of the owner's size. A pass takes as many manifests as its table holds, in order,
+ * and asks all owners for those between the first and the last. */
 #include "store/recount.h"
 
 #include <inttypes.h>
@@ -12,10 +12,10 @@ struct manifest {
     wfl_ulid id;
     uint64_t size; /* of the chunks in its pages */
     uint32_t pages;
-    bool     listed;  /* it is one of parts */
-    bool     damaged; /* told of: its size says nothing */
-    bool     ended;   /* by a page that is not full */
-    uint32_t owners;
+    bool     listed;          /* it is one of parts */
+    bool     damaged;         /* told of: its size says nothing */
+    bool     ended;           /* by a page that is not full */
+    uint64_t owners, counted; /* found, and as stored: one where no row says more */
 };
 
 struct pass {
@@ -114,6 +114,18 @@ static void add_page(struct pass *p, struct manifest *m, uint32_t number, wfl_sl
         m->size += page.chunks[i].len;
 }
 
+/* Copies share a manifest: then a row says how many there are. */
+static void add_owners(struct pass *p, struct manifest *m, wfl_slice value)
+{
+    struct wfl_record_refs owners;
+    const char            *wrong = wfl_record_refs_read(value.data, value.len, &owners);
+
+    if (wrong != NULL)
+        damaged(p, m, wrong);
+    else
+        m->counted = owners.count;
+}
+
 static wfl_code take_row(void *ctx, const struct wfl_pair *pair, wfl_error *err)
 {
     struct pass     *p = ctx;
@@ -131,13 +143,15 @@ static wfl_code take_row(void *ctx, const struct wfl_pair *pair, wfl_error *err)
             return WFL_OK;
         }
         m = &p->table[p->count++];
-        *m = (struct manifest){.id = id};
+        *m = (struct manifest){.id = id, .counted = 1};
     }
     const uint8_t *tail = pair->key.data + WFL_ID_LEN + sizeof id.bytes;
     uint32_t       number =
         (uint32_t)tail[0] << 24 | (uint32_t)tail[1] << 16 | (uint32_t)tail[2] << 8 | tail[3];
     if (number == WFL_PAGE_PARTS)
         add_list(p, m, pair->value);
+    else if (number == WFL_PAGE_OWNERS)
+        add_owners(p, m, pair->value);
     else
         add_page(p, m, number, pair->value);
     return WFL_OK;
@@ -236,6 +250,7 @@ static wfl_code ask_owners(struct pass *p, wfl_error *err)
         wfl_slice_of(wfl_key_upload(WFL_UPLOAD_PART, r->id, &any, key).data, 1 + WFL_ID_LEN);
     wfl_code rc = wfl_recount_prefix(r, WFL_SPACE_OBJECTS, bucket, ask_object, p, err);
 
+    if (rc == WFL_OK) rc = wfl_recount_prefix(r, WFL_SPACE_HISTORY, bucket, ask_object, p, err);
     if (rc == WFL_OK) rc = wfl_recount_prefix(r, WFL_SPACE_MANIFESTS, bucket, ask_list, p, err);
     if (rc == WFL_OK) rc = wfl_recount_prefix(r, WFL_SPACE_UPLOADS, prefix, ask_part, p, err);
     key[0] = WFL_UPLOAD_TRASH;
@@ -248,9 +263,12 @@ static void compare(struct pass *p)
     for (uint32_t i = 0; i < p->count; i++) {
         const struct manifest *m = &p->table[i];
 
-        if (m->owners == 0) wfl_recount_tell(p->r, "manifest %s: nobody names it", text_of(&m->id));
-        if (m->owners > 1)
-            wfl_recount_tell(p->r, "manifest %s: %" PRIu32 " name it", text_of(&m->id), m->owners);
+        if (m->owners == 0)
+            wfl_recount_tell(p->r, "manifest %s: nobody names it", text_of(&m->id));
+        else if (m->owners != m->counted)
+            wfl_recount_tell(p->r,
+                             "manifest %s: %" PRIu64 " owners are counted, %" PRIu64 " name it",
+                             text_of(&m->id), m->counted, m->owners);
     }
 }
 
