@@ -241,6 +241,8 @@ class LargeRun(Run):
             return f"{live} bytes are named, but {metrics()}"
 
         wait_until(lambda: metrics()["live_bytes"] == live, told, self.patience)
+        # Files below half live are rewritten; the last ones are being filled.
+        wait_until(lambda: metrics()["segment_bytes"] <= 2 * live + 3 * SEGMENT_BYTES, told, self.patience)
 
     def clear(self):
         """Everything is taken away, and the room returns."""
