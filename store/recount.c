@@ -336,11 +336,11 @@ static wfl_code sort_buckets(struct recount *r, wfl_error *err)
 {
     const struct wfl_store *s = r->store;
 
-    r->buckets = wfl_alloc_zero(s->alloc, s->table_count + 1, sizeof *r->buckets);
+    r->buckets = wfl_alloc_zero(s->alloc, s->table_count + 1, sizeof(void *));
     if (r->buckets == NULL) return wfl_fail(err, WFL_NOMEM, "no memory to recount");
     for (size_t i = 0; i < s->table_count; i++)
         r->buckets[i] = s->table[i];
-    qsort((void *)r->buckets, s->table_count, sizeof(const struct bucket *), by_id);
+    qsort((void *)r->buckets, s->table_count, sizeof(void *), by_id);
     return WFL_OK;
 }
 

@@ -6,6 +6,7 @@
  * and asks all owners for those between the first and the last. */
 #include "store/recount.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 struct manifest {
@@ -142,6 +143,7 @@ static wfl_code take_row(void *ctx, const struct wfl_pair *pair, wfl_error *err)
             wfl_recount_tell(p->r, "a page has a key of %zu bytes", pair->key.len);
             return WFL_OK;
         }
+        assert(p->table != NULL); /* it has room */
         m = &p->table[p->count++];
         *m = (struct manifest){.id = id, .counted = 1};
     }
