@@ -340,8 +340,10 @@ struct wfl_local_config {
     uint32_t    commit_queue_max;       /* 0: 16384 commits */
     uint64_t    group_bytes_max;        /* 0: 16 MiB */
     uint64_t    segment_bytes; /* of a file of blobs; 0: 256 MiB; at least 4 MiB, below 4 GiB */
-    uint64_t    reserve_bytes; /* of the disk, kept for what frees room; 0: 64 MiB */
-    uint64_t    rewrite_bytes_per_second; /* of segments below half live; 0: 64 MiB */
+    /* of the disk, kept for what frees room; 0: 64 MiB; never less than 5/8 of a segment, or a full
+     * disk could not be rewritten */
+    uint64_t                reserve_bytes;
+    uint64_t                rewrite_bytes_per_second; /* of segments below half live; 0: 64 MiB */
     const struct wfl_alloc *alloc;
 };
 /* WFL_IO, WFL_CORRUPT_OBJECT (the store says what is damaged), WFL_NOMEM; another process using

@@ -116,7 +116,10 @@ wfl_code wfl_chunk_unref(struct wfl_store *s, struct wfl_txn *t, uint32_t id, co
     if (!held) return drop_chunk(t, key, err);
     refs.count = 0;
     rc = write_refs(t, key, &refs, err);
-    return rc == WFL_OK ? put_marker(t, id, hash, err) : rc;
+    if (rc == WFL_OK) rc = put_marker(t, id, hash, err);
+    /* The lease may be given back before the marker is stored: then this wakes the collector. */
+    s->trashed |= rc == WFL_OK;
+    return rc;
 }
 
 wfl_code wfl_chunk_drop_zero(struct wfl_store *s, struct wfl_txn *t, uint32_t id,

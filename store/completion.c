@@ -244,7 +244,8 @@ static void copy_pairs(const struct wfl_record_pairs *from, struct wfl_name_valu
 static struct wfl_condition condition_of(const struct wfl_record_condition *from,
                                          wfl_ulid                          *versions)
 {
-    if (from->version_count > 0) memcpy(versions, from->versions, 16u * from->version_count);
+    if (from->version_count > 0)
+        memcpy(versions, from->versions, (size_t)from->version_count * sizeof *versions);
     return (struct wfl_condition){.kind = (enum wfl_condition_kind)from->kind,
                                   .versions = versions,
                                   .version_count = from->version_count};

@@ -336,11 +336,11 @@ static wfl_code sort_buckets(struct recount *r, wfl_error *err)
 {
     const struct wfl_store *s = r->store;
 
-    r->buckets = wfl_alloc_zero(s->alloc, s->table_count + 1, sizeof *r->buckets);
+    r->buckets = wfl_alloc_zero(s->alloc, s->table_count + 1, sizeof(void *));
     if (r->buckets == NULL) return wfl_fail(err, WFL_NOMEM, "no memory to recount");
     for (size_t i = 0; i < s->table_count; i++)
         r->buckets[i] = s->table[i];
-    qsort((void *)r->buckets, s->table_count, sizeof(const struct bucket *), by_id);
+    qsort((void *)r->buckets, s->table_count, sizeof(void *), by_id);
     return WFL_OK;
 }
 
@@ -386,6 +386,10 @@ static wfl_code next_id(struct recount *r, uint32_t after, uint32_t *out, wfl_er
         uint8_t        tag;
     } places[] = {
         {WFL_SPACE_OBJECTS, 0},
+        {WFL_SPACE_VALUES, 0},
+        {WFL_SPACE_HISTORY, 0},
+        {WFL_SPACE_TAGS, 0},
+        {WFL_SPACE_CHANGES, 0},
         {WFL_SPACE_MANIFESTS, 0},
         {WFL_SPACE_CHUNKS, 0},
         {WFL_SPACE_UPLOADS, WFL_UPLOAD_GIVEN},
@@ -419,6 +423,7 @@ static wfl_code count_bucket(struct recount *r, wfl_error *err)
     if (rc == WFL_OK) rc = check_uploads(r, err);
     if (rc == WFL_OK) rc = wfl_recount_owners(r, err);
     if (rc == WFL_OK) rc = wfl_recount_chunks(r, err);
+    if (rc == WFL_OK) rc = wfl_recount_versions(r, b, err);
     return rc;
 }
 

@@ -2,7 +2,7 @@
  *
  * What the files of the recount share: recount.c goes over buckets, objects, uploads and blobs,
  * recount_owners.c over manifests and who names them, recount_chunks.c over chunks and how often
- * they are named. */
+ * they are named, recount_versions.c over history, tags, changes and the contents in rows. */
 #ifndef WFL_STORE_RECOUNT_H
 #define WFL_STORE_RECOUNT_H
 
@@ -38,6 +38,8 @@ WFL_MUST_USE wfl_code wfl_recount_prefix(struct recount *r, enum wfl_space space
 /* Of the bucket under way. */
 WFL_MUST_USE wfl_code wfl_recount_owners(struct recount *r, wfl_error *err);
 WFL_MUST_USE wfl_code wfl_recount_chunks(struct recount *r, wfl_error *err);
+WFL_MUST_USE wfl_code wfl_recount_versions(struct recount *r, const struct bucket *b,
+                                           wfl_error *err);
 
 /* A table of what a pass looks at: sorted, of bounded size. */
 #define WFL_RECOUNT_ROWS (1u << 20)

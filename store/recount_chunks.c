@@ -99,7 +99,7 @@ static wfl_code take_page(void *ctx, const struct wfl_pair *pair, wfl_error *err
 
     (void)err;
     if (key.len != WFL_MANIFEST_KEY_LEN || /* told of with the manifests, as is damage */
-        memcmp(key.data + key.len - 4, "\xFF\xFF\xFF", 3) == 0 || /* parts, owners */
+        memcmp(key.data + key.len - 4, "\xFF\xFF\xFF\xFE", 4) >= 0 || /* owners, parts */
         wfl_record_page_read(pair->value.data, pair->value.len, page.chunks, &page.count) != NULL)
         return WFL_OK;
     for (uint32_t i = 0; i < page.count; i++) {

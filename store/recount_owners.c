@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Manifests of a bucket against who names them: each has one owner, or as many as it counts: an
- * object or an older version, a list of parts, a part of an upload, or the trash; its pages have no
- * gap, and are of the owner's size. A
- * pass takes as many manifests as its table holds, in order, and asks all owners for those between
- * the first and the last. */
+ * Manifests of a bucket against who names them: each has one owner, an object, an older version, a
+ * list of parts, a part of an upload, or the trash, or as many as its row says; its pages have no
+ * gap, and are of the owner's size. A pass takes as many manifests as its table holds, in order,
+ * and asks all owners for those between the first and the last. */
 #include "store/recount.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 struct manifest {
     wfl_ulid id;
     uint64_t size; /* of the chunks in its pages */
     uint32_t pages;
-    bool     listed;  /* it is one of parts */
-    bool     damaged; /* told of: its size says nothing */
-    bool     ended;   /* by a page that is not full */
-    uint64_t counted; /* owners, as stored; 0: that is not there, and means one */
-    uint64_t owners;
+    bool     listed;          /* it is one of parts */
+    bool     damaged;         /* told of: its size says nothing */
+    bool     ended;           /* by a page that is not full */
+    uint64_t owners, counted; /* found, and as stored: one where no row says more */
 };
 
 struct pass {
@@ -116,14 +115,16 @@ static void add_page(struct pass *p, struct manifest *m, uint32_t number, wfl_sl
         m->size += page.chunks[i].len;
 }
 
-static void add_count(struct pass *p, struct manifest *m, wfl_slice value)
+/* Copies share a manifest: then a row says how many there are. */
+static void add_owners(struct pass *p, struct manifest *m, wfl_slice value)
 {
-    struct wfl_record_refs refs = {0};
-    const char            *wrong = wfl_record_refs_read(value.data, value.len, &refs);
+    struct wfl_record_refs owners;
+    const char            *wrong = wfl_record_refs_read(value.data, value.len, &owners);
 
-    if (wrong == NULL && refs.count < 2) wrong = "it counts fewer than two owners";
-    if (wrong != NULL) wfl_recount_tell(p->r, "manifest %s: %s", text_of(&m->id), wrong);
-    m->counted = refs.count;
+    if (wrong != NULL)
+        damaged(p, m, wrong);
+    else
+        m->counted = owners.count;
 }
 
 static wfl_code take_row(void *ctx, const struct wfl_pair *pair, wfl_error *err)
@@ -142,8 +143,9 @@ static wfl_code take_row(void *ctx, const struct wfl_pair *pair, wfl_error *err)
             wfl_recount_tell(p->r, "a page has a key of %zu bytes", pair->key.len);
             return WFL_OK;
         }
+        assert(p->table != NULL); /* it has room */
         m = &p->table[p->count++];
-        *m = (struct manifest){.id = id};
+        *m = (struct manifest){.id = id, .counted = 1};
     }
     const uint8_t *tail = pair->key.data + WFL_ID_LEN + sizeof id.bytes;
     uint32_t       number =
@@ -151,7 +153,7 @@ static wfl_code take_row(void *ctx, const struct wfl_pair *pair, wfl_error *err)
     if (number == WFL_PAGE_PARTS)
         add_list(p, m, pair->value);
     else if (number == WFL_PAGE_OWNERS)
-        add_count(p, m, pair->value);
+        add_owners(p, m, pair->value);
     else
         add_page(p, m, number, pair->value);
     return WFL_OK;
@@ -265,9 +267,10 @@ static void compare(struct pass *p)
 
         if (m->owners == 0)
             wfl_recount_tell(p->r, "manifest %s: nobody names it", text_of(&m->id));
-        else if (m->owners != (m->counted == 0 ? 1 : m->counted))
-            wfl_recount_tell(p->r, "manifest %s: %" PRIu64 " name it, it counts %" PRIu64,
-                             text_of(&m->id), m->owners, m->counted == 0 ? 1 : m->counted);
+        else if (m->owners != m->counted)
+            wfl_recount_tell(p->r,
+                             "manifest %s: %" PRIu64 " owners are counted, %" PRIu64 " name it",
+                             text_of(&m->id), m->counted, m->owners);
     }
 }
 

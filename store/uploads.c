@@ -512,7 +512,7 @@ static wfl_code widen(wfl_arena *arena, struct wfl_upload_info **list, uint32_t 
     struct wfl_upload_info *wider = wfl_arena_zero(arena, (size_t)count + more, sizeof *wider);
 
     if (wider == NULL) return wfl_fail(err, WFL_NOMEM, "no memory for the uploads");
-    if (count > 0) memcpy(wider, *list, count * sizeof *wider);
+    if (*list != NULL) memcpy(wider, *list, count * sizeof *wider);
     *list = wider;
     return WFL_OK;
 }

@@ -42,6 +42,8 @@ void wfl_segments_init(struct local *l, const struct wfl_local_config *config)
     g->folder = -1;
     g->segment_bytes = (uint32_t)(bytes / SEGMENT_BLOCK * SEGMENT_BLOCK);
     g->reserve_bytes = or_default(config->reserve_bytes, RESERVE_DEFAULT);
+    /* Rewriting a segment takes up to half of one before it returns anything. */
+    if (g->reserve_bytes < bytes / 8 * 5) g->reserve_bytes = bytes / 8 * 5;
     g->rewrite_bytes_per_second = or_default(config->rewrite_bytes_per_second, REWRITE_DEFAULT);
     g->next_id = 1;
     wfl_mutex_init(&g->roll_lock, WFL_RANK_ROLL);

@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #define ROOM_CHECK_NS    100000000
-#define ROOM_CHECK_BYTES (64u << 20)
 #define WRITE_BACK_BYTES (256u << 10) /* from here on the disk is told to begin at once */
 
 /* ---- the reserve */
@@ -35,7 +34,8 @@ bool wfl_room_is_short(struct local *l)
     int64_t          now = wfl_clock_mono_ns(&wfl_clock_system), last = g->room_checked_ns;
     struct statvfs   fs;
 
-    if (last != 0 && now - last < ROOM_CHECK_NS && g->room_written < ROOM_CHECK_BYTES)
+    /* Looked at often enough that what is written meanwhile is a small part of the reserve. */
+    if (last != 0 && now - last < ROOM_CHECK_NS && g->room_written < g->reserve_bytes / 16)
         return g->room_short;
     g->room_checked_ns = now;
     g->room_written = 0;

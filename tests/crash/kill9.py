@@ -95,7 +95,7 @@ class Oracle:
                     self.state.pop(key, None)
                 else:
                     self.state[key] = content
-            for version in versions:
+            for version in filter(None, versions):
                 if not version > floor:
                     self.faults.append(f"{version} was given after {floor} had been answered")
                 self.newest = max(self.newest, version)
@@ -156,11 +156,11 @@ class Writer(threading.Thread):
             with self.oracle.moved:
                 self.oracle.moved.notify_all()
 
-    def send(self, attempt, good, *request, refused=()):
+    def send(self, attempt, good, *request, refused=(), by="request"):
         """The answer, or the exception of a connection that broke. Statuses in `refused` change nothing."""
         floor = self.oracle.begin()
         try:
-            answer = self.client.request(*request)
+            answer = getattr(self.client, by)(*request)
         except (OSError, EOFError):
             self.oracle.lost(attempt)
             raise
@@ -220,6 +220,9 @@ class Writer(threading.Thread):
 class Run:
     """Cycles of load, kill, start, verify. `report` gets a line a cycle."""
 
+    WRITER = Writer
+    SETTINGS = {}
+
     def __init__(self, seed, writers=6, changes=(40, 400), report=None):
         self.seed, self.writer_count, self.change_range = seed, writers, changes
         self.random = random.Random(seed)
@@ -227,7 +230,7 @@ class Run:
         self.oracle = Oracle()
         self.chains = [Chain(f"chain/{i}") for i in range(CHAINS)]
         self.folder = tempfile.mkdtemp(prefix="wfl-kill9-")
-        self.server = Server(self.folder)
+        self.server = Server(self.folder, **self.SETTINGS)
         self.key = Key()
         self.packet = issue(self.server.root, self.key, [Grant()], ttl=86400)
         self.cycle = 0
@@ -257,6 +260,7 @@ class Run:
         oracle = self.oracle
         begun, acknowledged = oracle.begun, oracle.acknowledged
         self.load_and_kill()
+        self.inspect()
         started = time.monotonic()
         self.server.log.clear()
         self.server.start()
@@ -270,7 +274,7 @@ class Run:
 
     def load_and_kill(self):
         """The moment is a random number of beginnings or of answers, so that it falls into every phase of a write."""
-        writers = [Writer(i, self) for i in range(self.writer_count)]
+        writers = [self.WRITER(i, self) for i in range(self.writer_count)]
         for writer in writers:
             writer.start()
         self.oracle.wait_for(self.random.choice(["begun", "acknowledged"]), self.random.randint(*self.change_range),
@@ -282,19 +286,25 @@ class Run:
             writer.join(60)
             check(not writer.is_alive(), f"{writer.name} hangs")
 
+    def inspect(self):
+        """What lies on the disk, before anything is started on it."""
+
     # ---- after the kill
 
     def verify(self):
         with self.client() as client:
             gone_unseen = self.settle(client)
-            for key in sorted({key for i in range(self.writer_count) for key in Writer(i, self).keys}):
-                self.verify_key(client, key, self.oracle.state.get(key))
-            sizes = {key: content.size for key, content in self.oracle.state.items()}
-            for chain in self.chains:
-                data = client.get(BUCKET, chain.key).body
-                chain.verify(data)
-                sizes[chain.key] = len(data)
-            self.recount(client, sizes, gone_unseen)
+            self.verify_objects(client, gone_unseen)
+
+    def verify_objects(self, client, gone_unseen):
+        for key in sorted({key for i in range(self.writer_count) for key in self.WRITER(i, self).keys}):
+            self.verify_key(client, key, self.oracle.state.get(key))
+        sizes = {key: content.size for key, content in self.oracle.state.items()}
+        for chain in self.chains:
+            data = client.get(BUCKET, chain.key).body
+            chain.verify(data)
+            sizes[chain.key] = len(data)
+        self.recount(client, sizes, gone_unseen)
 
     def settle(self, client):
         """Each unanswered attempt against what is there: whole or not at all; then it is part of the state. True where

@@ -591,33 +591,24 @@ static void a_missing_blob_is_healed_by_who_brings_it_again(void **state)
 
 static void damaged_trash_is_passed_by(void **state)
 {
-    static const struct {
-        const char *key, *value;
-        size_t      len;
-    } cases[] = {
-        {"t\0\0\0\1"
-         "0123456789abcdef",
-         "rubbish", 21},
-        {"t\0\0\0\1"
-         "short",
-         "rubbish", 10},
-        {"t\0\0\0\1"
-         "0123456789abcdef and longer than any key that we make",
-         "rubbish", 70},
-        {"z\0\0\0\1"
-         "0123456789abcdef",
-         "", 21},
-        {"s\0\0\0\1"
-         "0123456789abcdef",
-         "rubbish", 21},
-        {"u\0\0\0\1"
-         "0123456789abcdef",
-         "rubbish", 21},
+    static const wfl_slice keys[] = {
+        WFL_LIT("t\0\0\0\1"
+                "0123456789abcdef"),
+        WFL_LIT("t\0\0\0\1"
+                "short"),
+        WFL_LIT("t\0\0\0\1"
+                "0123456789abcdef and longer than any key that we make"),
+        WFL_LIT("z\0\0\0\1"
+                "0123456789abcdef"),
+        WFL_LIT("s\0\0\0\1"
+                "0123456789abcdef"),
+        WFL_LIT("u\0\0\0\1"
+                "0123456789abcdef"),
     };
     struct fixture *f = *state;
 
-    for (size_t i = 0; i < WFL_COUNT(cases); i++)
-        poke(f, WFL_SPACE_UPLOADS, wfl_slice_of(cases[i].key, cases[i].len), WFL_S("rubbish"));
+    for (size_t i = 0; i < WFL_COUNT(keys); i++)
+        poke(f, WFL_SPACE_UPLOADS, keys[i], WFL_S("rubbish"));
     for (int i = 0; i < 300; i++) { /* more than one page, all of longer keys */
         char key[64];
         snprintf(key, sizeof key, "tabcd a key that is longer than any of ours, number %08d", i);
@@ -627,7 +618,7 @@ static void damaged_trash_is_passed_by(void **state)
     assert_code(delete_key(f, "photos", "k"), WFL_OK);
     assert_false(collect(f));
     assert_int_equal(rows(f, WFL_SPACE_CHUNKS), 0);
-    assert_int_equal(rows(f, WFL_SPACE_UPLOADS), WFL_COUNT(cases) + 300);
+    assert_int_equal(rows(f, WFL_SPACE_UPLOADS), WFL_COUNT(keys) + 300);
 }
 
 /* ---- many at once, with a collector */
