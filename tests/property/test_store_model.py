@@ -86,7 +86,7 @@ SIZES = st.one_of(st.integers(0, 40), st.sampled_from([1023, 1024, 1025, 3000, 6
 SMALL = st.builds(lambda size, fill: [[fill, size]], SIZES, st.integers(0, 255))
 # Whole chunks of few kinds, so that contents share them, and the rest.
 LARGE = st.builds(lambda chunks, fill, rest: [[c, MIB] for c in chunks] + [[fill, rest]],
-                  st.lists(st.integers(1, 3), max_size=3), st.integers(1, 3),
+                  st.lists(st.integers(1, 3), max_size=2), st.integers(1, 3),
                   st.sampled_from([0, 1, 10, 65536, 65537, MIB - 1]))
 CONTENTS = st.one_of(SMALL, SMALL, SMALL, LARGE)
 PAIRS = st.dictionaries(st.sampled_from(["one", "two", "x-3"]), st.text("vw ", max_size=3), max_size=2)

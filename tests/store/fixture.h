@@ -121,7 +121,9 @@ void assert_nothing_large(struct fixture *f);
 /* The count of a chunk with this content, as stored in the bucket with the id; 0: no record. */
 uint64_t references(struct fixture *f, uint32_t id, wfl_slice chunk);
 size_t   blobs(struct fixture *f);
-uint64_t pending_places(struct fixture *f);
+/* So many places are written, and neither kept nor abandoned. Waits for the engine, which moves
+ * blobs on a thread of its own. */
+void assert_pending(struct fixture *f, uint64_t places);
 /* Run `step` as a commit. */
 wfl_code in_commit(struct fixture *f,
                    wfl_code (*step)(struct fixture *f, struct wfl_txn *t, void *arg,

@@ -167,7 +167,7 @@ static void assert_state(struct fixture *f, const struct step *step)
 /* A failed step may have left something for the collector only where it is the collector. */
 static void assert_sound(struct fixture *f)
 {
-    assert_int_equal(pending_places(f), 0);
+    assert_pending(f, 0);
     assert_recounts(f);
 }
 
@@ -236,7 +236,7 @@ static void a_power_cut_at_any_call_leaves_a_sound_store(void **state)
             assert_recounts(f);
             assert_false(collect(f));
             assert_recounts(f);
-            assert_int_equal(pending_places(f), 0);
+            assert_pending(f, 0);
             for (const char *const *key = (const char *const[]){"k", "k2", "up", NULL};
                  *key != NULL; key++) {
                 wfl_code gone = delete_key(f, "photos", *key);
@@ -266,7 +266,7 @@ static void a_page_that_fails_leaves_nothing(void **state)
         assert_true(rc == WFL_OK || rc == WFL_DISK_FULL);
         fine += rc == WFL_OK;
         wfl_ingest_free(content);
-        assert_int_equal(pending_places(f), 0);
+        assert_pending(f, 0);
         assert_recounts(f);
         assert_false(collect(f));
         assert_nothing_large(f);

@@ -111,7 +111,7 @@ static void equal_chunks_of_a_bucket_are_stored_once_and_counted(void **state)
     assert_int_equal(references(f, 1, a), 4);
     b = chunks_of(MIB, aaba + 2, 1);
     assert_int_equal(references(f, 1, b), 2);
-    assert_int_equal(pending_places(f), 0);
+    assert_pending(f, 0);
     assert_content(f, "photos", "one", chunks_of(4 * MIB, aaba, 4));
     assert_code(delete_key(f, "photos", "one"), WFL_OK);
     assert_false(collect(f));
@@ -145,11 +145,11 @@ static void two_who_write_the_same_at_once_leave_one(void **state)
 
     assert_code(ingest_long(f, "photos", 3, MIB, &first), WFL_OK);
     assert_code(ingest_long(f, "photos", 3, MIB, &second), WFL_OK);
-    assert_int_equal(pending_places(f), 6);
+    assert_pending(f, 6);
     assert_code(name_content(f, "photos", "one", first), WFL_OK);
-    assert_int_equal(pending_places(f), 3);
+    assert_pending(f, 3);
     assert_code(name_content(f, "photos", "two", second), WFL_OK);
-    assert_int_equal(pending_places(f), 0);
+    assert_pending(f, 0);
     assert_int_equal(blobs(f), 3);
     assert_int_equal(references(f, 1, chunk_of_long(0, MIB)), 2);
 }
@@ -189,7 +189,7 @@ static void what_is_abandoned_leaves_nothing(void **state)
             assert_code(ingest_long(f, "photos", cases[i].chunks, MIB, &content), WFL_OK);
             if (cases[i].seal) assert_code(wfl_ingest_seal(content, &size, &blake3, &err), WFL_OK);
             wfl_ingest_free(content);
-            assert_int_equal(pending_places(f), 0);
+            assert_pending(f, 0);
             assert_false(collect(f)); /* no lease is left, nothing is active */
             assert_int_equal(rows(f, WFL_SPACE_CHUNKS), there * 5);
             assert_int_equal(rows(f, WFL_SPACE_UPLOADS), 0);
@@ -261,7 +261,7 @@ static void refused_commits_leave_nothing(void **state)
         assert_code(name_content(f, "passing", "k", content), WFL_BUCKET_NOT_FOUND);
         assert_no_key(f, "passing", "k");
         assert_code(delete_bucket(f, "passing"), WFL_OK);
-        assert_int_equal(pending_places(f), 0);
+        assert_pending(f, 0);
         assert_false(collect(f));
         assert_nothing_large(f);
     }
@@ -488,7 +488,7 @@ static void damaged_chunks_are_corrupt_and_do_not_stop_the_collector(void **stat
     poke(f, WFL_SPACE_CHUNKS, wfl_slice_of(key, sizeof key), WFL_S("rubbish"));
     assert_code(put(f, "photos", "again", large_of(MIB, 1)), WFL_CORRUPT_OBJECT);
     assert_no_key(f, "photos", "again");
-    assert_int_equal(pending_places(f), 0);
+    assert_pending(f, 0);
     assert_code(delete_key(f, "photos", "k"), WFL_OK);
     (void)collect(f); /* stays, for somebody to look at */
     assert_int_equal(rows(f, WFL_SPACE_MANIFESTS), 1);
@@ -562,7 +562,7 @@ static void what_is_found_damaged_is_not_read_nor_rested_upon_but_healed(void **
         wfl_get_fini(&get);
         assert_code(put(f, "photos", "same", large_of(MIB, 1)), WFL_OK);
         assert_int_equal(references(f, 1, large_of(MIB, 1)), 2);
-        assert_int_equal(pending_places(f), 0);
+        assert_pending(f, 0);
         assert_content(f, "photos", "same", large_of(MIB, 1));
         assert_content(f, "photos", "k", large_of(MIB, 1));
         assert_recounts(f);
@@ -584,7 +584,7 @@ static void a_missing_blob_is_healed_by_who_brings_it_again(void **state)
     wfl_slice name = wfl_key_chunk(1, &hash, space);
     assert_code(in_commit(f, drop_blob, &name), WFL_OK);
     assert_code(put(f, "photos", "same", large_of(2 * MIB, 1)), WFL_OK);
-    assert_int_equal(pending_places(f), 0);
+    assert_pending(f, 0);
     assert_content(f, "photos", "k", large_of(2 * MIB, 1));
     assert_recounts(f);
 }

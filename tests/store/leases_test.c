@@ -97,13 +97,13 @@ static void a_mark_of_a_refused_group_goes_with_the_next(void **state)
     assert_code(in_commit(f, unref_and_fail, NULL), WFL_INTERNAL);
     assert_int_equal(take_hash(f, hash_of_one()), LEASE_REFUSED);
     assert_code(ingest(f, "photos", large_of(WFL_CHUNK_BYTES, 1), &content), WFL_OK);
-    assert_int_equal(pending_places(f), 1);
+    assert_pending(f, 1);
     wfl_ingest_free(content);
     assert_code(put(f, "photos", "again", large_of(WFL_CHUNK_BYTES, 1)), WFL_OK);
-    assert_int_equal(pending_places(f), 0);
+    assert_pending(f, 0);
     assert_int_equal(references(f, ID, large_of(WFL_CHUNK_BYTES, 1)), 2);
     assert_code(ingest(f, "photos", large_of(WFL_CHUNK_BYTES, 1), &content), WFL_OK);
-    assert_int_equal(pending_places(f), 0); /* leased */
+    assert_pending(f, 0); /* leased */
     wfl_ingest_free(content);
     assert_content(f, "photos", "k", large_of(WFL_CHUNK_BYTES, 1));
 }

@@ -646,7 +646,7 @@ static void damaged_records_are_corrupt(void **state)
         if (rc != WFL_OK) assert_code(rc, want);
         wfl_arena_fini(&arena);
         assert_no_key(f, "photos", "k");
-        assert_int_equal(pending_places(f), 0);
+        assert_pending(f, 0);
     }
     f->now_ns += 2 * week_ns;
     (void)collect(f); /* ends */
