@@ -112,7 +112,7 @@ static void assert_unchanged(struct fixture *f, const wfl_hash *before)
     wfl_hash now = all_rows(f);
 
     assert_memory_equal(now.bytes, before->bytes, sizeof now.bytes);
-    assert_int_equal(pending_places(f), 0);
+    assert_pending(f, 0);
 }
 
 /* Counters that a failed batch has left wrong in memory would show with the next commit. */
@@ -368,7 +368,7 @@ static void equal_contents_of_one_batch_are_stored_once(void **state)
 
     assert_code(RUN(f, put_of("a", content), put_of("b", content), put_of("c", content)), WFL_OK);
     assert_int_equal(blobs(f), 3);
-    assert_int_equal(pending_places(f), 0);
+    assert_pending(f, 0);
     assert_code(RUN(f, delete_of("a"), delete_of("b")), WFL_OK);
     assert_false(collect(f));
     assert_content(f, "photos", "c", content);
