@@ -1,169 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one C++ file: FlatBuffers behind records.h.
- *
- * Writing happens in memory of the caller's. A builder that runs out of memory has no way to say
- * so, hence it is given all it can need at once (the bounds below) and an allocator that hands out
- * this memory and nothing else; that it would ask for more is a mistake in a bound and stops the
- * process. Reading verifies all of a record, then hands out pointers into it. Records lie where the
- * engine pinned them, at any address: the processors this is built for load scalars from there. */
-#include "schema/records.h"
-
-#include <cstdlib>
-#include <cstring>
-
-#include "wfldb_generated.h"
-
-#if !defined(__x86_64__) && !defined(__aarch64__)
-#error "records are read in place: this processor must load unaligned scalars"
-#endif
+ * FlatBuffers behind records.h. Reading verifies all of a record, then hands out pointers into it.
+ * Records lie where the engine pinned them, at any address: the processors this is built for load
+ * scalars from there. */
+#include "schema/flat.hh"
 
 namespace
 {
 
-namespace fb = flatbuffers;
-namespace ws = wfl::schema;
+using namespace wfl::flat;
 
-const uint8_t ALIGNMENT = 16;    /* of the builder's memory; above that of any member */
-const size_t  FIXED_BYTES = 576; /* tables, their layout, alignment, the builder's own notes, and of
-                                  * three strings the lengths, NULs and alignments */
-const size_t PAIR_BYTES = 64;    /* its table and its strings' lengths, NULs and alignments */
+const char   IDENTIFIER[] = "WFLR"; /* of records; messages have another one */
+const size_t FIXED_BYTES = 576; /* tables, their layout, alignment, the builder's own notes, and of
+                                 * three strings the lengths, NULs and alignments */
 
-/* Gives out one piece of memory, once. */
-class FixedMemory final : public fb::Allocator
-{
-  public:
-    FixedMemory(uint8_t *data, size_t cap) : data_(data), cap_(cap)
-    {
-    }
-    uint8_t *allocate(size_t n) override
-    {
-        if (data_ == nullptr || n > cap_) abort(); /* a bound is wrong */
-        uint8_t *data = data_;
-        data_ = nullptr;
-        return data;
-    }
-    void deallocate(uint8_t *, size_t) override
-    {
-    }
-
-  private:
-    uint8_t *data_;
-    size_t   cap_;
-};
-
-/* The part of [space, space + cap) that is aligned at both ends. */
-uint8_t *align_space(uint8_t *space, size_t *cap)
-{
-    size_t skip = (ALIGNMENT - reinterpret_cast<uintptr_t>(space) % ALIGNMENT) % ALIGNMENT;
-
-    if (*cap < skip) abort();
-    *cap = (*cap - skip) / ALIGNMENT * ALIGNMENT;
-    return space + skip;
-}
-
-/* Runs `make`, which returns the root's offset, and moves what it built to the front of `space`. */
 template <typename Make> size_t build(uint8_t *space, size_t cap, Make make)
 {
-    size_t                aligned_cap = cap;
-    uint8_t              *aligned = align_space(space, &aligned_cap);
-    FixedMemory           memory(aligned, aligned_cap);
-    fb::FlatBufferBuilder builder(aligned_cap, &memory, false, ALIGNMENT);
-
-    builder.Finish(make(builder), ws::ObjectRecordIdentifier());
-    size_t len = builder.GetSize();
-    memmove(space, builder.GetBufferPointer(), len);
-    return len;
+    return wfl::flat::build(space, cap, IDENTIFIER, make);
 }
 
 template <typename Table> const Table *verified(const uint8_t *record, size_t len)
 {
     if (record == nullptr || len < 8 || len >= FLATBUFFERS_MAX_BUFFER_SIZE) return nullptr;
     fb::Verifier verifier(record, len);
-    if (!verifier.VerifyBuffer<Table>(ws::ObjectRecordIdentifier())) return nullptr;
+    if (!verifier.VerifyBuffer<Table>(IDENTIFIER)) return nullptr;
     return fb::GetRoot<Table>(record);
-}
-
-fb::Offset<fb::String> string_of(fb::FlatBufferBuilder &builder, struct wfl_record_bytes bytes)
-{
-    static const char none[] = "";
-    return builder.CreateString(bytes.len == 0 ? none : reinterpret_cast<const char *>(bytes.data),
-                                bytes.len);
-}
-
-struct wfl_record_bytes bytes_of(const fb::String *string)
-{
-    if (string == nullptr) return {nullptr, 0};
-    return {string->Data(), string->size()};
-}
-
-ws::Ulid ulid_of(const uint8_t bytes[16])
-{
-    return ws::Ulid(fb::span<const uint8_t, 16>(bytes, 16));
-}
-
-void copy_ulid(const ws::Ulid *ulid, uint8_t out[16])
-{
-    if (ulid == nullptr)
-        memset(out, 0, 16);
-    else
-        memcpy(out, ulid->bytes()->data(), 16);
-}
-
-bool is_zero(const uint8_t bytes[16])
-{
-    static const uint8_t zero[16] = {0};
-    return memcmp(bytes, zero, 16) == 0;
-}
-
-using Notes = fb::Offset<ws::Pair> *;
-using PairVector = fb::Vector<fb::Offset<ws::Pair>>;
-
-/* FlatBuffers builds from the leaves up: `notes` keeps the pairs' places until their vector comes.
- */
-fb::Offset<PairVector> write_pairs(fb::FlatBufferBuilder &builder, Notes notes,
-                                   const struct wfl_record_pairs &pairs)
-{
-    if (pairs.count == 0) return 0;
-    for (uint32_t i = 0; i < pairs.count; i++) {
-        struct wfl_record_bytes name = {nullptr, 0}, value = {nullptr, 0};
-        pairs.at(pairs.ctx, i, &name, &value);
-        auto name_at = string_of(builder, name);
-        auto value_at = string_of(builder, value);
-        notes[i] = ws::CreatePair(builder, name_at, value_at);
-    }
-    return builder.CreateVector(notes, pairs.count);
-}
-
-void pair_at(const void *ctx, uint32_t i, struct wfl_record_bytes *name,
-             struct wfl_record_bytes *value)
-{
-    const ws::Pair *pair = static_cast<const PairVector *>(ctx)->Get(i);
-
-    *name = bytes_of(pair->name());
-    *value = bytes_of(pair->value());
-}
-
-struct wfl_record_pairs pairs_of(const PairVector *vector)
-{
-    return {vector == nullptr ? 0 : vector->size(), vector, pair_at};
-}
-
-bool add_bound(size_t *bound, size_t n)
-{
-    return !__builtin_add_overflow(*bound, n, bound);
-}
-
-bool add_pairs_bound(size_t *bound, const struct wfl_record_pairs &pairs)
-{
-    for (uint32_t i = 0; i < pairs.count; i++) {
-        struct wfl_record_bytes name = {nullptr, 0}, value = {nullptr, 0};
-        pairs.at(pairs.ctx, i, &name, &value);
-        if (!add_bound(bound, PAIR_BYTES) || !add_bound(bound, name.len) ||
-            !add_bound(bound, value.len))
-            return false;
-    }
-    return true;
 }
 
 size_t notes_bytes(const struct wfl_record_object &in)
@@ -211,7 +72,7 @@ size_t wfl_record_object_write(const struct wfl_record_object *in, uint8_t *spac
             value = builder.CreateVector(in->value.data, in->value.len);
         return ws::CreateObjectRecord(builder, &version, in->size, &hash, type, meta, tags, by,
                                       is_zero(in->jti) ? nullptr : &jti,
-                                      static_cast<ws::Storage>(in->storage), value,
+                                        static_cast<ws::Storage>(in->storage), value,
                                       in_chunks(in->storage) ? &manifest : nullptr);
     });
     memmove(space, space + skip, len);
@@ -350,7 +211,8 @@ const char *wfl_record_store_read(const uint8_t *record, size_t len, struct wfl_
 
 /* ---- changes */
 
-namespace {
+namespace
+{
 
 size_t tag_notes_bytes(const struct wfl_record_pairs &tags)
 {
@@ -360,7 +222,7 @@ size_t tag_notes_bytes(const struct wfl_record_pairs &tags)
     return notes_bytes(only);
 }
 
-} // namespace
+}  // namespace
 
 size_t wfl_record_change_bound(const struct wfl_record_change *in)
 {
@@ -379,8 +241,8 @@ size_t wfl_record_change_write(const struct wfl_record_change *in, uint8_t *spac
     ws::Hash hash(fb::span<const uint8_t, 32>(in->blake3, 32));
     ws::Ulid jti = ulid_of(in->jti), erased = ulid_of(in->erased);
     size_t   len = build(space + skip, cap - skip, [&](fb::FlatBufferBuilder &builder) {
-        auto tags = write_pairs(builder, notes, in->tags);
-        auto key = string_of(builder, in->key);
+        auto                   tags = write_pairs(builder, notes, in->tags);
+        auto                   key = string_of(builder, in->key);
         fb::Offset<fb::String> by = 0;
         if (in->by.len > 0) by = string_of(builder, in->by);
         return ws::CreateChangeRecord(builder, static_cast<uint8_t>(in->op), key, in->size,
@@ -401,8 +263,10 @@ const char *wfl_record_change_read(const uint8_t *record, size_t len, struct wfl
     out->op = static_cast<enum wfl_record_change_op>(root->op());
     out->key = bytes_of(root->key());
     out->size = root->size();
-    if (root->blake3() != nullptr) memcpy(out->blake3, root->blake3()->bytes()->data(), 32);
-    else memset(out->blake3, 0, 32);
+    if (root->blake3() != nullptr)
+        memcpy(out->blake3, root->blake3()->bytes()->data(), 32);
+    else
+        memset(out->blake3, 0, 32);
     out->by = bytes_of(root->by());
     copy_ulid(root->jti(), out->jti);
     copy_ulid(root->erased(), out->erased);
@@ -421,15 +285,15 @@ size_t wfl_record_page_write(const struct wfl_record_chunk *chunks, uint32_t cou
 {
     if (count == 0 || count > WFL_MANIFEST_PAGE_CHUNKS) abort();
     return build(space, WFL_RECORD_PAGE_MAX, [&](fb::FlatBufferBuilder &builder) {
-        auto vector = builder.CreateVectorOfStructs(
-            reinterpret_cast<const ws::Chunk *>(chunks), count);
+        auto vector =
+            builder.CreateVectorOfStructs(reinterpret_cast<const ws::Chunk *>(chunks), count);
         return ws::CreateManifestPage(builder, vector);
     });
 }
 
 const char *wfl_record_page_read(const uint8_t *record, size_t len,
                                  struct wfl_record_chunk out[WFL_MANIFEST_PAGE_CHUNKS],
-                                 uint32_t *count)
+                                 uint32_t               *count)
 {
     const ws::ManifestPage *root = verified<ws::ManifestPage>(record, len);
 
@@ -446,8 +310,8 @@ size_t wfl_record_parts_write(const struct wfl_record_extent *extents, uint32_t 
                               uint8_t *space, size_t cap)
 {
     return build(space, cap, [&](fb::FlatBufferBuilder &builder) {
-        auto vector = builder.CreateVectorOfStructs(
-            reinterpret_cast<const ws::Extent *>(extents), count);
+        auto vector =
+            builder.CreateVectorOfStructs(reinterpret_cast<const ws::Extent *>(extents), count);
         return ws::CreateManifestParts(builder, vector);
     });
 }
@@ -508,7 +372,8 @@ const char *wfl_record_trash_read(const uint8_t *record, size_t len,
 
 /* ---- multipart uploads */
 
-namespace {
+namespace
+{
 
 const size_t CONDITION_BYTES = 96; /* its table, and its vector's length and alignment */
 
@@ -516,8 +381,8 @@ fb::Offset<ws::Condition> write_condition(fb::FlatBufferBuilder             &bui
                                           const struct wfl_record_condition &in)
 {
     if (in.kind == 0) return 0;
-    auto versions = builder.CreateVectorOfStructs(
-        reinterpret_cast<const ws::Ulid *>(in.versions), in.version_count);
+    auto versions = builder.CreateVectorOfStructs(reinterpret_cast<const ws::Ulid *>(in.versions),
+                                                  in.version_count);
     return ws::CreateCondition(builder, in.kind, versions);
 }
 
@@ -537,7 +402,7 @@ struct wfl_record_object pairs_only(const struct wfl_record_upload &in)
     return object;
 }
 
-} // namespace
+}  // namespace
 
 size_t wfl_record_upload_bound(const struct wfl_record_upload *in)
 {
