@@ -266,16 +266,16 @@ static void fill(struct bench *b)
 static void send(const struct wfl_scan_item *items, uint32_t count, wfl_slice *prefixes,
                  uint32_t prefix_count, const wfl_ulid *at, wfl_slice next)
 {
-    wfl_buf  text;
-    wfl_json json;
+    struct listing_page page = {.items = items,
+                                .count = count,
+                                .has_prefixes = true,
+                                .prefixes = prefixes,
+                                .prefix_count = prefix_count,
+                                .at = *at,
+                                .next = next};
+    wfl_buf             text;
 
-    listing_begin(&json, &text, items, count, (struct listing_include){0});
-    wfl_json_key(&json, "prefixes");
-    wfl_json_array(&json);
-    for (uint32_t i = 0; i < prefix_count; i++)
-        wfl_json_str(&json, prefixes[i]);
-    wfl_json_end(&json);
-    listing_end(&json, at, next);
+    listing_write_json(&page, &text);
     if (!wfl_buf_ok(&text)) micro_die("json", "no memory");
     wfl_buf_fini(&text);
 }

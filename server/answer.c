@@ -67,7 +67,8 @@ static void free_buffer(void *data)
     wfl_alloc_free(&wfl_alloc_libc, data);
 }
 
-void answer_json(struct request *r, struct answer *a, int status, wfl_buf *text)
+static void answer_buffer(struct request *r, struct answer *a, int status, wfl_slice type,
+                          wfl_buf *text)
 {
     struct wfl_body_part part;
 
@@ -77,11 +78,21 @@ void answer_json(struct request *r, struct answer *a, int status, wfl_buf *text)
         answer_problem(r, NULL, &r->err);
         return;
     }
-    answer_header(a, WFL_S("content-type"), WFL_S("application/json"));
+    answer_header(a, WFL_S("content-type"), type);
     part = (struct wfl_body_part){
         .bytes = wfl_buf_slice(text), .release = free_buffer, .arg = text->data};
     send(r, a, status, part, text->len, false);
     memset(text, 0, sizeof *text);
+}
+
+void answer_json(struct request *r, struct answer *a, int status, wfl_buf *text)
+{
+    answer_buffer(r, a, status, WFL_S("application/json"), text);
+}
+
+void answer_wire(struct request *r, struct answer *a, int status, wfl_buf *message)
+{
+    answer_buffer(r, a, status, WFL_S("application/vnd.wfldb+flatbuffers"), message);
 }
 
 static void write_failed(const struct answer *a, wfl_json *json)

@@ -3,6 +3,8 @@
  * See listing.h. */
 #include "server/listing.h"
 
+#include "server/wire.h"
+
 /* ---- the question */
 
 wfl_code listing_check_key_bytes(const struct wfl_param *p, wfl_error *err)
@@ -111,29 +113,53 @@ static void write_item(wfl_json *json, const struct listing_include *include,
     wfl_json_end(json);
 }
 
-void listing_begin(wfl_json *json, wfl_buf *text, const struct wfl_scan_item *items, uint32_t count,
-                   struct listing_include include)
+static void write_prefixes(wfl_json *json, const struct listing_page *page)
 {
-    wfl_buf_init(text, &wfl_alloc_libc, LISTING_BYTES_MAX);
-    wfl_json_init(json, text);
-    wfl_json_object(json);
-    wfl_json_key(json, "items");
+    wfl_json_key(json, "prefixes");
     wfl_json_array(json);
-    for (uint32_t i = 0; i < count; i++)
-        write_item(json, &include, &items[i]);
+    for (uint32_t i = 0; i < page->prefix_count; i++)
+        wfl_json_str(json, page->prefixes[i]);
     wfl_json_end(json);
 }
 
-void listing_end(wfl_json *json, const wfl_ulid *at, wfl_slice next)
+void listing_write_json(const struct listing_page *page, wfl_buf *out)
 {
-    char text[WFL_ULID_TEXT_LEN + 1];
+    char     at[WFL_ULID_TEXT_LEN + 1];
+    wfl_json json;
 
-    wfl_ulid_format(at, text);
-    wfl_json_key(json, "at");
-    wfl_json_cstr(json, text);
-    if (next.len > 0) {
-        wfl_json_key(json, "cursor");
-        wfl_json_str(json, next);
+    wfl_buf_init(out, &wfl_alloc_libc, LISTING_BYTES_MAX);
+    wfl_json_init(&json, out);
+    wfl_json_object(&json);
+    wfl_json_key(&json, "items");
+    wfl_json_array(&json);
+    for (uint32_t i = 0; i < page->count; i++)
+        write_item(&json, &page->include, &page->items[i]);
+    wfl_json_end(&json);
+    if (page->has_prefixes) write_prefixes(&json, page);
+    wfl_ulid_format(&page->at, at);
+    wfl_json_key(&json, "at");
+    wfl_json_cstr(&json, at);
+    if (page->next.len > 0) {
+        wfl_json_key(&json, "cursor");
+        wfl_json_str(&json, page->next);
     }
-    wfl_json_end(json);
+    wfl_json_end(&json);
+}
+
+void listing_write(struct request *r, const struct listing_page *page)
+{
+    if (wire_wanted(r))
+        wire_write_listing(page, &r->text);
+    else
+        listing_write_json(page, &r->text);
+}
+
+void listing_answer(struct request *r)
+{
+    struct answer a = {0};
+
+    if (wire_wanted(r))
+        answer_wire(r, &a, 200, &r->text);
+    else
+        answer_json(r, &a, 200, &r->text);
 }

@@ -5,6 +5,7 @@
 #ifndef WFL_SERVER_LISTING_H
 #define WFL_SERVER_LISTING_H
 
+#include "server/server.h"
 #include "server/target.h"
 
 #define LISTING_LIMIT_DEFAULT 100
@@ -22,10 +23,20 @@ WFL_MUST_USE wfl_code listing_read_cursor(const struct wfl_param *p, wfl_slice *
 WFL_MUST_USE wfl_code listing_read_include(const struct wfl_param *p, struct listing_include *out,
                                            wfl_error *err);
 
-/* A page: `text` is begun and gets the items; whatever comes between; the end with its cursor
- * (empty: none). */
-void listing_begin(wfl_json *json, wfl_buf *text, const struct wfl_scan_item *items, uint32_t count,
-                   struct listing_include include);
-void listing_end(wfl_json *json, const wfl_ulid *at, wfl_slice next);
+struct listing_page {
+    const struct wfl_scan_item *items;
+    uint32_t                    count;
+    struct listing_include      include;
+    bool                        has_prefixes;
+    const wfl_slice            *prefixes;
+    uint32_t                    prefix_count;
+    wfl_ulid                    at;
+    wfl_slice                   next; /* cursor; empty: it is the last */
+};
+/* Begins `out`. Any thread. */
+void listing_write_json(const struct listing_page *page, wfl_buf *out);
+/* Any thread. Writes the page into the text of the request, in the encoding that it wants. */
+void listing_write(struct request *r, const struct listing_page *page);
+void listing_answer(struct request *r); /* with what has been written */
 
 #endif

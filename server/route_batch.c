@@ -5,8 +5,7 @@
  * anything is looked up, so that a refusal tells nothing of what exists; then a worker has the
  * store do it. A client whose packet reaches nothing of the bucket is refused before its body is
  * read. */
-#include "server/batch_json.h"
-#include "server/server.h"
+#include "server/wire.h"
 
 #include <inttypes.h>
 
@@ -35,6 +34,10 @@ static void answer_results(struct request *r)
     wfl_buf                 text;
     wfl_json                json;
 
+    if (wire_wanted(r)) {
+        wire_answer_results(r, batch);
+        return;
+    }
     wfl_buf_init(&text, &wfl_alloc_libc, ANSWER_BYTES_MAX);
     wfl_json_init(&json, &text);
     wfl_json_object(&json);
@@ -149,11 +152,13 @@ static void parse_in_pool(struct wfl_engine_work *work)
     struct batch_call *call = r->op.batch;
     wfl_slice          body = wfl_slice_of(r->body, r->body_len);
 
-    if (request_digest_matches(r, body, NULL))
-        call->rc = batch_doc_parse(body, r->target.bucket, &call->doc, &call->err);
-    else
+    if (!request_digest_matches(r, body, NULL))
         call->rc =
             wfl_fail(&call->err, WFL_CONTENT_MISMATCH, "the body does not have the hash declared");
+    else if (wire_sent(r))
+        call->rc = wire_batch_parse(body, r->target.bucket, &call->doc, &call->err);
+    else
+        call->rc = batch_doc_parse(body, r->target.bucket, &call->doc, &call->err);
     request_done(r);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The list of buckets, and a bucket's creation, document, settings and deletion. */
-#include "server/server.h"
+#include "server/wire.h"
 
 #define SETTINGS_BYTES_MAX (64u << 10)
 #define LIST_BYTES_MAX     (64u << 20)
@@ -36,6 +36,10 @@ void route_buckets(struct request *r)
         answer_problem(r, NULL, &r->err);
         return;
     }
+    if (wire_wanted(r)) {
+        wire_answer_buckets(r, names, count);
+        return;
+    }
     wfl_buf_init(&text, &wfl_alloc_libc, LIST_BYTES_MAX);
     wfl_json_init(&json, &text);
     wfl_json_object(&json);
@@ -67,6 +71,10 @@ static void answer_document(struct request *r, int status)
         answer_problem(r, NULL, &r->err);
         return;
     }
+    if (wire_wanted(r)) {
+        wire_answer_bucket(r, status, &info);
+        return;
+    }
     wfl_ulid_format(&info.version, version);
     wfl_buf_init(&text, &wfl_alloc_libc, SETTINGS_BYTES_MAX);
     wfl_json_init(&json, &text);
@@ -90,6 +98,19 @@ static void bucket_done(struct wfl_bucket_op *op)
     request_done(op->arg);
 }
 
+/* The settings of the body as JSON. The document is small: hashing it here costs nothing worth a
+ * trip elsewhere. */
+static wfl_code take_settings(struct request *r, bool patch, wfl_slice *json)
+{
+    wfl_slice body = wfl_slice_of(r->body, r->body_len);
+
+    if (!request_digest_matches(r, body, NULL))
+        return wfl_fail(&r->err, WFL_CONTENT_MISMATCH, "the body does not have the hash declared");
+    *json = body;
+    if (!wire_sent(r)) return WFL_OK;
+    return wire_settings_text(body, patch, request_arena(r), json, &r->err);
+}
+
 /* ---- PUT */
 
 static void resume_create(struct request *r)
@@ -104,15 +125,10 @@ static void resume_create(struct request *r)
 static void create_with_body(struct request *r)
 {
     struct wfl_bucket_op *op = &r->op.bucket;
-    wfl_slice             body = wfl_slice_of(r->body, r->body_len);
+    wfl_slice             json;
 
-    /* The document is small: hashing it here costs nothing worth a trip elsewhere. */
-    if (!request_digest_matches(r, body, NULL)) {
-        wfl_fail(&r->err, WFL_CONTENT_MISMATCH, "the body does not have the hash declared");
-        answer_problem(r, NULL, &r->err);
-        return;
-    }
-    if (wfl_settings_parse(body, &op->settings, &r->err) != WFL_OK) {
+    if (take_settings(r, false, &json) != WFL_OK ||
+        wfl_settings_parse(json, &op->settings, &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
         return;
     }
@@ -160,9 +176,7 @@ static void resume_patch(struct request *r)
 
 static void patch_with_body(struct request *r)
 {
-    r->op.bucket.patch = wfl_slice_of(r->body, r->body_len);
-    if (!request_digest_matches(r, r->op.bucket.patch, NULL)) {
-        wfl_fail(&r->err, WFL_CONTENT_MISMATCH, "the body does not have the hash declared");
+    if (take_settings(r, true, &r->op.bucket.patch) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
         return;
     }

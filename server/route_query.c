@@ -37,11 +37,15 @@ static wfl_code read_question(struct request *r, struct wfl_tag_query *op, wfl_e
 static void write_page(struct request *r)
 {
     const struct wfl_tag_query *op = &r->op.query.question;
-    struct listing_include      include = {op->with_meta, op->with_tags, op->with_value};
-    wfl_json                    json;
+    struct listing_page         page = {
+                .items = op->items,
+                .count = op->item_count,
+                .include = {op->with_meta, op->with_tags, op->with_value},
+                .at = op->at,
+                .next = op->next,
+    };
 
-    listing_begin(&json, &r->text, op->items, op->item_count, include);
-    listing_end(&json, &op->at, op->next);
+    listing_write(r, &page);
 }
 
 static void step_in_pool(struct wfl_engine_work *work)
@@ -66,12 +70,10 @@ static void go_on(struct request *r)
 
 static void resume_query(struct request *r)
 {
-    struct answer a = {0};
-
     if (r->op.query.rc != WFL_OK)
         answer_problem(r, NULL, &r->op.query.question.err);
     else if (r->op.query.ended)
-        answer_json(r, &a, 200, &r->text);
+        listing_answer(r);
     else
         go_on(r);
 }

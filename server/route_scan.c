@@ -71,23 +71,18 @@ static wfl_code read_question(struct request *r, struct wfl_scan *op, wfl_error 
 static void write_page(struct request *r)
 {
     const struct wfl_scan *op = &r->op.scan;
-    struct listing_include include = {op->with_meta, op->with_tags, op->with_value};
-    wfl_json               json;
+    struct listing_page    page = {
+           .items = op->items,
+           .count = op->item_count,
+           .include = {op->with_meta, op->with_tags, op->with_value},
+           .has_prefixes = true,
+           .prefixes = op->prefixes,
+           .prefix_count = op->prefix_count,
+           .at = op->at,
+           .next = op->next,
+    };
 
-    listing_begin(&json, &r->text, op->items, op->item_count, include);
-    wfl_json_key(&json, "prefixes");
-    wfl_json_array(&json);
-    for (uint32_t i = 0; i < op->prefix_count; i++)
-        wfl_json_str(&json, op->prefixes[i]);
-    wfl_json_end(&json);
-    listing_end(&json, &op->at, op->next);
-}
-
-static void send_page(struct request *r)
-{
-    struct answer a = {0};
-
-    answer_json(r, &a, 200, &r->text);
+    listing_write(r, &page);
 }
 
 static void write_page_in_pool(struct wfl_engine_work *work)
@@ -109,7 +104,7 @@ static void resume_scan(struct request *r)
             .bytes = WFL_SCAN_PAGE_VALUE_BYTES_MAX, .run = write_page_in_pool, .arg = r};
         wfl_code rc = wfl_engine_work(r->server->engine, &r->work);
         if (rc == WFL_PENDING) {
-            request_await(r, rc, send_page);
+            request_await(r, rc, listing_answer);
             return;
         }
         wfl_fail(&r->err, rc, "listing: the worker pool is full");
@@ -117,7 +112,7 @@ static void resume_scan(struct request *r)
         return;
     }
     write_page(r);
-    send_page(r);
+    listing_answer(r);
 }
 
 static void release_scan(struct request *r)

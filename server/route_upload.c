@@ -4,8 +4,8 @@
  * decided here and done by a worker; a completion in steps, so that hashing a large object shares
  * the workers with everyone else. */
 #include "server/headers.h"
-#include "server/server.h"
 #include "server/upload_json.h"
+#include "server/wire.h"
 
 #include <stdlib.h>
 
@@ -212,6 +212,10 @@ static void then_list(struct request *r)
     wfl_buf           text;
     wfl_json          json;
 
+    if (wire_wanted(r)) {
+        wire_answer_parts(r, op->parts, op->part_count);
+        return;
+    }
     begin_json(&text, &json);
     wfl_json_key(&json, "parts");
     wfl_json_array(&json);
@@ -414,6 +418,10 @@ static void then_uploads(struct request *r)
     wfl_buf           text;
     wfl_json          json;
 
+    if (wire_wanted(r)) {
+        wire_answer_uploads(r, op->uploads, op->upload_count);
+        return;
+    }
     begin_json(&text, &json);
     wfl_json_key(&json, "uploads");
     wfl_json_array(&json);

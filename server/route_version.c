@@ -4,7 +4,7 @@
  * one. And which of an object's queries means what: those of uploads go on to route_upload.c. All
  * of these read the disk, so a worker does it. */
 #include "server/headers.h"
-#include "server/server.h"
+#include "server/wire.h"
 
 #define LIST_BYTES_MAX (4u << 20)
 
@@ -89,6 +89,10 @@ static void answer_list(struct request *r)
 
     if (r->op.versions.rc != WFL_OK) {
         answer_problem(r, NULL, &r->err);
+        return;
+    }
+    if (wire_wanted(r)) {
+        wire_answer_versions(r, r->op.versions.list, r->op.versions.count);
         return;
     }
     wfl_buf_init(&text, &wfl_alloc_libc, LIST_BYTES_MAX);

@@ -162,6 +162,8 @@ void answer_send_part(struct request *r, struct answer *a, int status, struct wf
 void answer_problem(struct request *r, struct answer *a, const wfl_error *err);
 /* A JSON document in `text`, which is moved into the answer. */
 void answer_json(struct request *r, struct answer *a, int status, wfl_buf *text);
+/* The same for a FlatBuffers message. */
+void answer_wire(struct request *r, struct answer *a, int status, wfl_buf *message);
 /* 405 with the methods that the target has. */
 void answer_not_allowed(struct request *r, const char *allow);
 

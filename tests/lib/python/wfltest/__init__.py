@@ -8,3 +8,4 @@ from .signing import Credential, canonical, signed_headers  # noqa: F401
 from .http1 import Connection, Response  # noqa: F401
 from .server import Server, binary, memory_bound, source_root, wait_until  # noqa: F401
 from .client import Client, ProtocolError  # noqa: F401
+from . import wire  # noqa: F401
