@@ -2,12 +2,13 @@
  *
  * A closed loop over N connections: each has one request under way and sends the next when its
  * answer is complete. One thread, one epoll; the same loop for wflDB, nginx and Redis, so that the
- * client costs each of them the same. Requests are made beforehand (requests.c). What is measured
- * is from the end of the warm-up to the first of: the time is over, the requests are used up.
+ * client costs each of them the same. Requests are made beforehand (requests.c). Of an answer the
+ * head is read, and the content received into one buffer for all and forgotten. What is measured is
+ * from the end of the warm-up to the first of: the time is over, the requests are used up.
  *
  * Prints one JSON line. Any answer but the one expected, of any connection at any time, ends the
  * run with status 1 and says what came: a figure with errors in it is none. */
-#include "bench/requests.h"
+#include "bench/http2.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -24,16 +25,20 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 4096
-#define ANSWER_MAX      (128u << 10) /* head and content */
+#define HEAD_MAX        (16u << 10) /* of an answer, with what comes along with it */
+#define SINK_BYTES      (1u << 20)
 #define REQUESTS_MAX    2000000
 #define SILENCE_MS_MAX  10000 /* no answer to any connection for so long: give up */
 
 struct connection {
-    int      fd;
-    uint8_t *in;
-    size_t   in_len;
-    size_t   answer_len; /* known once the head is complete, else 0 */
-    int64_t  sent_ns;
+    int                   fd;
+    struct iovec          out[3]; /* what is still to be sent of the request */
+    bool                  blocked;
+    uint8_t              *in; /* the answer's head; once `answer_len` is known only counted on */
+    size_t                in_len;
+    size_t                answer_len; /* known once the head is complete, else 0 */
+    struct http2_answers *http2;      /* instead */
+    int64_t               sent_ns;
 };
 
 struct load {
@@ -42,14 +47,15 @@ struct load {
     uint32_t           connection_count;
     struct connection *connections;
     int                epoll;
+    uint8_t           *sink;
     double             warm_seconds, seconds;
 
-    uint32_t  next;      /* request */
-    uint32_t  under_way; /* answers that are still to come */
-    int64_t   warm_end_ns, end_ns;
-    uint32_t *latency_ns; /* of the answers that count */
-    uint32_t  latencies;
-    bool      over;
+    uint32_t next;      /* request */
+    uint32_t under_way; /* answers that are still to come */
+    int64_t  warm_end_ns, end_ns;
+    int64_t *latency_ns; /* of the answers that count */
+    uint32_t latencies;
+    bool     over;
 };
 
 static void die(const char *what)
@@ -99,7 +105,6 @@ static size_t http_answer_len(const struct load *l, const struct connection *c)
     if (length == NULL) die_of_answer(c);
     bytes = strtoull((const char *)length + 17, NULL, 10);
     if (!l->plan.put && bytes != l->plan.object_bytes) die_of_answer(c);
-    if (head.len + bytes > ANSWER_MAX) die_of_answer(c);
     return head.len + (size_t)bytes;
 }
 
@@ -131,23 +136,49 @@ static bool answer_complete(const struct load *l, struct connection *c)
 
 /* ---- the loop */
 
-/* False: nothing left to send. A request fits an idle socket's buffer, so this does not block. */
+static void watch(const struct load *l, struct connection *c, bool blocked)
+{
+    struct epoll_event event = {.events = EPOLLIN | (blocked ? (uint32_t)EPOLLOUT : 0),
+                                .data.ptr = c};
+
+    if (c->blocked == blocked) return;
+    c->blocked = blocked;
+    if (epoll_ctl(l->epoll, EPOLL_CTL_MOD, c->fd, &event) != 0) die(strerror(errno));
+}
+
+static void go_on_sending(const struct load *l, struct connection *c)
+{
+    struct msghdr message = {.msg_iov = c->out, .msg_iovlen = WFL_COUNT(c->out)};
+    ssize_t       n = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    size_t        left = 0;
+
+    if (n < 0 && errno != EAGAIN && errno != EINTR) die(strerror(errno));
+    for (size_t i = 0; i < WFL_COUNT(c->out); i++) {
+        size_t taken = n > 0 && (size_t)n < c->out[i].iov_len ? (size_t)n : c->out[i].iov_len;
+
+        if (n <= 0) taken = 0;
+        c->out[i].iov_base = (uint8_t *)c->out[i].iov_base + taken;
+        c->out[i].iov_len -= taken;
+        n -= (ssize_t)taken;
+        left += c->out[i].iov_len;
+    }
+    watch(l, c, left > 0);
+}
+
+/* False: nothing left to send. */
 static bool send_next(struct load *l, struct connection *c)
 {
     const struct request *r;
-    struct iovec          iov[3];
-    size_t                want;
 
     if (l->over || l->next == l->requests.count) return false;
     r = &l->requests.items[l->next++];
-    iov[0] = (struct iovec){(void *)(uintptr_t)r->head.data, r->head.len};
-    iov[1] = (struct iovec){(void *)(uintptr_t)r->content.data, r->content.len};
-    iov[2] = (struct iovec){(void *)(uintptr_t)r->tail.data, r->tail.len};
-    want = r->head.len + r->content.len + r->tail.len;
+    c->out[0] = (struct iovec){(void *)(uintptr_t)r->head.data, r->head.len};
+    c->out[1] = (struct iovec){(void *)(uintptr_t)r->content.data, r->content.len};
+    c->out[2] = (struct iovec){(void *)(uintptr_t)r->tail.data, r->tail.len};
     c->in_len = c->answer_len = 0;
     c->sent_ns = now_ns();
-    if (writev(c->fd, iov, 3) != (ssize_t)want) die("a request could not be sent whole");
     l->under_way++;
+    go_on_sending(l, c);
     return true;
 }
 
@@ -155,18 +186,64 @@ static void count_answer(struct load *l, const struct connection *c, int64_t now
 {
     l->under_way--;
     if (l->over || now < l->warm_end_ns) return;
-    l->latency_ns[l->latencies++] = (uint32_t)(now - c->sent_ns);
+    l->latency_ns[l->latencies++] = now - c->sent_ns;
     l->end_ns = now;
+}
+
+static ssize_t receive_into(struct connection *c, uint8_t *place, size_t cap)
+{
+    ssize_t n = recv(c->fd, place, cap, MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    if (n <= 0) die("a connection was closed by the peer");
+    return n;
+}
+
+/* True: the answer is complete. */
+static bool receive_answer(struct load *l, struct connection *c)
+{
+    if (c->answer_len > 0) {
+        c->in_len += (size_t)receive_into(c, l->sink, SINK_BYTES);
+    } else if (c->in_len == HEAD_MAX) {
+        die_of_answer(c);
+    } else {
+        c->in_len += (size_t)receive_into(c, c->in + c->in_len, HEAD_MAX - c->in_len);
+    }
+    if (!answer_complete(l, c)) return false;
+    if (c->blocked) die_of_answer(c); /* before it had the request */
+    return true;
+}
+
+static void send_reply(struct connection *c)
+{
+    struct http2_answers *a = c->http2;
+
+    if (a->reply_len > 0 &&
+        send(c->fd, a->reply, a->reply_len, MSG_NOSIGNAL) != (ssize_t)a->reply_len)
+        die(strerror(errno));
+    a->reply_len = 0;
+}
+
+static bool receive_http2(struct load *l, struct connection *c)
+{
+    struct http2_answers *a = c->http2;
+    const char           *why = "frames that do not hold";
+    ssize_t               n = receive_into(c, l->sink, SINK_BYTES);
+
+    if (!http2_feed(a, wfl_slice_of(l->sink, (size_t)n), &why)) die(why);
+    if (a->ended) {
+        if (a->data != l->plan.object_bytes) die("an answer of another length");
+        http2_next(a);
+        send_reply(c);
+        return true;
+    }
+    send_reply(c);
+    return false;
 }
 
 static void receive(struct load *l, struct connection *c)
 {
-    ssize_t n = recv(c->fd, c->in + c->in_len, ANSWER_MAX - c->in_len, MSG_DONTWAIT);
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (n <= 0) die("a connection was closed by the peer");
-    c->in_len += (size_t)n;
-    if (!answer_complete(l, c)) return;
+    if (!(c->http2 != NULL ? receive_http2(l, c) : receive_answer(l, c))) return;
     count_answer(l, c, now_ns());
     /* Used up: what is still under way runs with fewer connections and does not count. */
     if (!send_next(l, c)) l->over = true;
@@ -186,8 +263,10 @@ static void run(struct load *l)
 
         if (n == 0) die("no answer came for 10 s");
         if (n < 0 && errno != EINTR) die(strerror(errno));
-        for (int i = 0; i < n; i++)
-            receive(l, events[i].data.ptr);
+        for (int i = 0; i < n; i++) {
+            if (events[i].events & EPOLLOUT) go_on_sending(l, events[i].data.ptr);
+            if (events[i].events & ~(uint32_t)EPOLLOUT) receive(l, events[i].data.ptr);
+        }
         l->over |= now_ns() >= deadline;
     }
 }
@@ -196,7 +275,7 @@ static void run(struct load *l)
 
 static int by_value(const void *a, const void *b)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
     return x < y ? -1 : x > y;
 }
@@ -205,7 +284,7 @@ static double quantile_us(const struct load *l, double q)
 {
     uint32_t at = (uint32_t)(q * (l->latencies - 1) + 0.5);
 
-    return l->latency_ns[at] / 1000.0;
+    return (double)l->latency_ns[at] / 1000.0;
 }
 
 static void report(struct load *l)
@@ -214,7 +293,7 @@ static void report(struct load *l)
 
     if (l->latencies == 0) die("the requests were used up before the warm-up had ended");
     qsort(l->latency_ns, l->latencies, sizeof *l->latency_ns, by_value);
-    printf("{\"requests\":%" PRIu32 ",\"seconds\":%.4f,\"per_second\":%.1f,\"p50_us\":%.1f,"
+    printf("{\"requests\":%" PRIu32 ",\"seconds\":%.4f,\"per_second\":%.4f,\"p50_us\":%.1f,"
            "\"p95_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"made_us\":%.2f,\"sent\":%" PRIu32
            "}\n",
            l->latencies, took, l->latencies / took, quantile_us(l, 0.50), quantile_us(l, 0.95),
@@ -237,6 +316,14 @@ static struct sockaddr_in parse_address(const char *text)
     return address;
 }
 
+static void greet(struct connection *c)
+{
+    c->http2 = calloc(1, sizeof *c->http2);
+    if (c->http2 == NULL) die("out of memory");
+    if (send(c->fd, http2_hello.data, http2_hello.len, MSG_NOSIGNAL) != (ssize_t)http2_hello.len)
+        die(strerror(errno));
+}
+
 static void open_connections(struct load *l)
 {
     struct sockaddr_in address = parse_address(l->plan.authority);
@@ -244,17 +331,19 @@ static void open_connections(struct load *l)
 
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->connections = calloc(l->connection_count, sizeof *l->connections);
-    if (l->epoll < 0 || l->connections == NULL) die("out of memory or files");
+    l->sink = malloc(SINK_BYTES);
+    if (l->epoll < 0 || l->connections == NULL || l->sink == NULL) die("out of memory or files");
     for (uint32_t i = 0; i < l->connection_count; i++) {
         struct connection *c = &l->connections[i];
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
 
         c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        c->in = malloc(ANSWER_MAX);
+        c->in = malloc(HEAD_MAX);
         if (c->fd < 0 || c->in == NULL) die("out of memory or files");
         if (connect(c->fd, (struct sockaddr *)&address, sizeof address) != 0) die(strerror(errno));
         (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0) die(strerror(errno));
+        if (l->plan.http2) greet(c);
     }
 }
 
@@ -266,7 +355,10 @@ static const char usage[] =
     "  --warm S             before it, default 0\n"
     "  --requests N         made beforehand, default 10000\n"
     "  --keys N, --bytes N  different keys (1000), size of an object (4096)\n"
-    "  --in-order           keys one after the other instead of at random\n"
+    "  --first-key N        of these (0)\n"
+    "  --contents N         different contents of a put (64), 2 GiB together at the most\n"
+    "  --in-order           keys and contents one after the other instead of at random\n"
+    "  --http2              get by HTTP/2\n"
     "  --bucket NAME        first segment of the path, default bench\n"
     "  --credential FILE    for wfldb\n"
     "  --seed N\n";
@@ -296,13 +388,23 @@ static bool parse_op(const char *text)
 static void parse_arguments(struct load *l, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"peer", 1, NULL, 'p'},        {"connect", 1, NULL, 'c'},
-        {"op", 1, NULL, 'o'},          {"seconds", 1, NULL, 's'},
-        {"connections", 1, NULL, 'n'}, {"warm", 1, NULL, 'w'},
-        {"requests", 1, NULL, 'r'},    {"keys", 1, NULL, 'k'},
-        {"bytes", 1, NULL, 'b'},       {"in-order", 0, NULL, 'i'},
-        {"bucket", 1, NULL, 'u'},      {"seed", 1, NULL, 'd'},
-        {"credential", 1, NULL, 'f'},  {NULL, 0, NULL, 0},
+        {"peer", 1, NULL, 'p'},
+        {"connect", 1, NULL, 'c'},
+        {"op", 1, NULL, 'o'},
+        {"seconds", 1, NULL, 's'},
+        {"connections", 1, NULL, 'n'},
+        {"warm", 1, NULL, 'w'},
+        {"requests", 1, NULL, 'r'},
+        {"keys", 1, NULL, 'k'},
+        {"bytes", 1, NULL, 'b'},
+        {"in-order", 0, NULL, 'i'},
+        {"bucket", 1, NULL, 'u'},
+        {"seed", 1, NULL, 'd'},
+        {"credential", 1, NULL, 'f'},
+        {"first-key", 1, NULL, 'y'},
+        {"contents", 1, NULL, 't'},
+        {"http2", 0, NULL, '2'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -333,7 +435,16 @@ static void parse_arguments(struct load *l, int argc, char **argv)
             l->plan.keys = (uint32_t)number(optarg, 99999999);
             break;
         case 'b':
-            l->plan.object_bytes = (uint32_t)number(optarg, 65536);
+            l->plan.object_bytes = (uint32_t)number(optarg, CONTENT_BYTES_MAX);
+            break;
+        case 'y':
+            l->plan.first_key = (uint32_t)number(optarg, 99999999);
+            break;
+        case 't':
+            l->plan.contents = (uint32_t)number(optarg, 1u << 20);
+            break;
+        case '2':
+            l->plan.http2 = true;
             break;
         case 'i':
             l->plan.in_order = true;
@@ -354,6 +465,7 @@ static void parse_arguments(struct load *l, int argc, char **argv)
     if (optind != argc || l->plan.authority == NULL) die(usage);
     if (l->plan.peer == PEER_WFLDB && l->plan.credential == NULL) die(usage);
     if (l->plan.peer == PEER_HTTP && l->plan.put) die("http is for static files: get only");
+    if (l->plan.http2 && (l->plan.put || l->plan.peer == PEER_REDIS)) die("HTTP/2 is for get only");
 }
 
 int main(int argc, char **argv)
@@ -363,6 +475,7 @@ int main(int argc, char **argv)
                               .keys = 1000,
                               .count = 10000,
                               .object_bytes = 4096,
+                              .contents = 64,
                               .seed = 1},
                      .connection_count = 1,
                      .seconds = 1};
@@ -379,9 +492,11 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < l.connection_count; i++) {
         close(l.connections[i].fd);
         free(l.connections[i].in);
+        free(l.connections[i].http2);
     }
     close(l.epoll);
     free(l.connections);
+    free(l.sink);
     free(l.latency_ns);
     requests_free(&l.requests);
     return 0;

@@ -3,12 +3,11 @@
  * Heads are written one behind another into one buffer, and contents are few and shared: a run of
  * 100,000 requests takes about 120 MB. A signed request is good once and for a minute, so wflDB's
  * are made for each run; for the others the same list would do again, but costs nothing to make. */
-#include "bench/requests.h"
+#include "bench/http2.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define CONTENTS       64 /* different ones */
 #define TEXT_BYTES_MAX (2ull << 30)
 
 struct maker {
@@ -16,10 +15,11 @@ struct maker {
     struct requests    *out;
     struct wfl_key_pair key;
     wfl_slice           packet;
+    wfl_slice           bearer; /* "Bearer " and the packet */
     char                packet_hash[65];
-    char                content_hash[CONTENTS][65];
-    wfl_arena           keep;    /* the packet */
-    wfl_arena           scratch; /* of one request */
+    char (*content_hash)[65];
+    wfl_arena keep;    /* the packet */
+    wfl_arena scratch; /* of one request */
 };
 
 static uint64_t mix(uint64_t x) /* splitmix64 */
@@ -32,13 +32,21 @@ static uint64_t mix(uint64_t x) /* splitmix64 */
 
 static wfl_code make_contents(struct maker *m, wfl_error *err)
 {
-    size_t bytes = m->plan->object_bytes;
+    const struct plan *p = m->plan;
+    size_t             bytes = p->object_bytes, all = p->contents * bytes;
 
-    m->out->contents = wfl_alloc_get(&wfl_alloc_libc, CONTENTS * bytes);
-    if (m->out->contents == NULL) return wfl_fail(err, WFL_NOMEM, "contents: out of memory");
-    for (size_t i = 0; i < CONTENTS * bytes; i++)
-        m->out->contents[i] = (uint8_t)mix(m->plan->seed ^ i); /* nothing that compresses */
-    for (size_t i = 0; i < CONTENTS; i++) {
+    if (!p->put) return WFL_OK;
+    if (all > CONTENT_BYTES_MAX) return wfl_fail(err, WFL_NOMEM, "contents: too much at once");
+    m->out->contents = wfl_alloc_get(&wfl_alloc_libc, all);
+    m->content_hash = wfl_alloc_get(&wfl_alloc_libc, p->contents * sizeof *m->content_hash);
+    if (m->out->contents == NULL || m->content_hash == NULL)
+        return wfl_fail(err, WFL_NOMEM, "contents: out of memory");
+    for (size_t i = 0; i < all; i += sizeof(uint64_t)) { /* nothing that compresses or repeats */
+        uint64_t word = mix(mix(p->seed) ^ i);
+
+        memcpy(m->out->contents + i, &word, all - i < sizeof word ? all - i : sizeof word);
+    }
+    for (size_t i = 0; i < p->contents; i++) {
         wfl_hash hash = wfl_hash_of(wfl_slice_of(m->out->contents + i * bytes, bytes));
 
         wfl_hex_encode(wfl_slice_of(hash.bytes, sizeof hash.bytes), m->content_hash[i]);
@@ -57,46 +65,75 @@ static wfl_code read_credential(struct maker *m, wfl_error *err)
     if (rc == WFL_OK)
         rc = wfl_key_parse_private(wfl_slice_of(text.data, text.len), &m->keep, &m->key, &m->packet,
                                    &endpoint, err);
-    if (rc == WFL_OK) wfl_auth_sha256_hex(m->packet, m->packet_hash);
     wfl_secret_free(&text);
-    return rc;
+    if (rc != WFL_OK) return rc;
+    wfl_auth_sha256_hex(m->packet, m->packet_hash);
+    uint8_t *bearer = wfl_arena_get(&m->keep, 7 + m->packet.len);
+    if (bearer == NULL) return wfl_fail(err, WFL_NOMEM, "credential: out of memory");
+    memcpy(bearer, "Bearer ", 7);
+    memcpy(bearer + 7, m->packet.data, m->packet.len);
+    m->bearer = wfl_slice_of(bearer, 7 + m->packet.len);
+    return WFL_OK;
 }
 
 /* ---- one request */
 
-static wfl_code write_signed(struct maker *m, const char *path, const char *hash, wfl_error *err)
+#define HEADERS_MAX 6
+
+/* `request` is 0 for the first. */
+static void write_http(struct maker *m, uint32_t request, const char *path,
+                       const struct wfl_auth_header *headers, size_t count)
+{
+    const struct plan *p = m->plan;
+    wfl_buf           *out = &m->out->text;
+
+    if (p->http2) {
+        http2_write_get(out, 2 * request + 1, p->authority, path, headers, count);
+        return;
+    }
+    wfl_buf_printf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", p->put ? "PUT" : "GET", path,
+                   p->authority);
+    for (size_t i = 0; i < count; i++) {
+        wfl_buf_add(out, headers[i].name);
+        wfl_buf_add_str(out, ": ");
+        wfl_buf_add(out, headers[i].value);
+        wfl_buf_add_str(out, "\r\n");
+    }
+    if (p->put) wfl_buf_printf(out, "Content-Length: %" PRIu32 "\r\n", p->object_bytes);
+    wfl_buf_add_str(out, "\r\n");
+}
+
+static wfl_code write_signed(struct maker *m, uint32_t request, const char *path, const char *hash,
+                             wfl_error *err)
 {
     const struct plan        *p = m->plan;
-    wfl_buf                  *out = &m->out->text;
     struct wfl_auth_header    header = {WFL_S("x-wfldb-content-blake3"), wfl_slice_str(hash)};
-    struct wfl_auth_request   request = {.method = p->put ? WFL_S("PUT") : WFL_S("GET"),
-                                         .path = wfl_slice_str(path),
-                                         .authority = wfl_slice_str(p->authority),
-                                         .headers = &header,
-                                         .header_count = p->put ? 1 : 0,
-                                         .has_body = p->put};
+    struct wfl_auth_request   unsigned_one = {.method = p->put ? WFL_S("PUT") : WFL_S("GET"),
+                                              .path = wfl_slice_str(path),
+                                              .authority = wfl_slice_str(p->authority),
+                                              .headers = &header,
+                                              .header_count = p->put ? 1 : 0,
+                                              .has_body = p->put};
     struct wfl_signed_headers made;
     wfl_code                  rc;
 
     wfl_arena_reset(&m->scratch);
-    rc = wfl_auth_sign(&m->key, m->packet_hash, &request, wfl_clock_unix_ns(&wfl_clock_system),
+    rc = wfl_auth_sign(&m->key, m->packet_hash, &unsigned_one, wfl_clock_unix_ns(&wfl_clock_system),
                        &wfl_random_system, &m->scratch, &made, err);
     if (rc != WFL_OK) return rc;
-    wfl_buf_printf(out,
-                   "%s %s HTTP/1.1\r\nHost: %s\r\nX-WflDB-Timestamp: %s\r\nX-WflDB-Nonce: %s\r\n"
-                   "X-WflDB-Signature: %s\r\nAuthorization: Bearer ",
-                   p->put ? "PUT" : "GET", path, p->authority, made.timestamp, made.nonce,
-                   made.signature);
-    wfl_buf_add(out, m->packet);
-    if (p->put) {
-        wfl_buf_printf(out, "\r\nX-WflDB-Content-BLAKE3: %s\r\nContent-Length: %" PRIu32, hash,
-                       p->object_bytes);
-    }
-    wfl_buf_add_str(out, "\r\n\r\n");
+    struct wfl_auth_header headers[HEADERS_MAX] = {
+        {WFL_S("x-wfldb-timestamp"), wfl_slice_str(made.timestamp)},
+        {WFL_S("x-wfldb-nonce"), wfl_slice_str(made.nonce)},
+        {WFL_S("x-wfldb-signature"), wfl_slice_str(made.signature)},
+        {WFL_S("authorization"), m->bearer},
+        header,
+    };
+    write_http(m, request, path, headers, p->put ? 5 : 4);
     return WFL_OK;
 }
 
-static wfl_code write_head(struct maker *m, uint64_t key, const char *hash, wfl_error *err)
+static wfl_code write_head(struct maker *m, uint32_t request, uint64_t key, const char *hash,
+                           wfl_error *err)
 {
     const struct plan *p = m->plan;
     wfl_buf           *out = &m->out->text;
@@ -112,13 +149,11 @@ static wfl_code write_head(struct maker *m, uint64_t key, const char *hash, wfl_
         }
         return WFL_OK;
     }
-    if (p->peer == PEER_HTTP) {
-        wfl_buf_printf(out, "GET /%s/key%08" PRIu64 " HTTP/1.1\r\nHost: %s\r\n\r\n", p->bucket, key,
-                       p->authority);
-        return WFL_OK;
-    }
-    snprintf(path, sizeof path, "/v1/%s/key%08" PRIu64, p->bucket, key);
-    return write_signed(m, path, hash, err);
+    snprintf(path, sizeof path, "%s/%s/key%08" PRIu64, p->peer == PEER_WFLDB ? "/v1" : "",
+             p->bucket, key);
+    if (p->peer == PEER_WFLDB) return write_signed(m, request, path, hash, err);
+    write_http(m, request, path, NULL, 0);
+    return WFL_OK;
 }
 
 static wfl_code make_all(struct maker *m, wfl_error *err)
@@ -133,11 +168,11 @@ static wfl_code make_all(struct maker *m, wfl_error *err)
     if (starts == NULL || out->items == NULL) rc = wfl_fail(err, WFL_NOMEM, "out of memory");
     for (uint32_t i = 0; i < p->count && rc == WFL_OK; i++) {
         uint64_t draw = mix(p->seed ^ ((uint64_t)i << 20));
-        size_t   content = (draw >> 32) % CONTENTS;
+        size_t   content = (p->in_order ? i : draw >> 32) % p->contents;
+        uint64_t key = p->first_key + (p->in_order ? i : draw) % p->keys;
 
         starts[i] = out->text.len;
-        rc = write_head(m, p->in_order ? i % p->keys : draw % p->keys, m->content_hash[content],
-                        err);
+        rc = write_head(m, i, key, p->put ? m->content_hash[content] : "", err);
         if (p->put) {
             out->items[i].content =
                 wfl_slice_of(out->contents + content * p->object_bytes, p->object_bytes);
@@ -172,6 +207,7 @@ wfl_code requests_make(const struct plan *plan, struct requests *out, wfl_error 
     wfl_key_pair_free(&m.key);
     wfl_arena_fini(&m.keep);
     wfl_arena_fini(&m.scratch);
+    wfl_alloc_free(&wfl_alloc_libc, m.content_hash);
     if (rc != WFL_OK) requests_free(out);
     return rc;
 }

@@ -12,13 +12,16 @@ enum peer { PEER_WFLDB, PEER_HTTP, PEER_REDIS }; /* PEER_HTTP: no credentials, a
 struct plan {
     enum peer   peer;
     bool        put;        /* else get */
-    bool        in_order;   /* key i for request i, else keys at random */
+    bool        in_order;   /* key and content i for request i, else both at random */
+    bool        http2;      /* get only; `head` is a frame, and request i has stream 2 i + 1 */
     const char *authority;  /* "127.0.0.1:7410" */
     const char *bucket;     /* the first segment of every path */
     const char *credential; /* file; PEER_WFLDB only */
-    uint32_t    keys;       /* different ones */
-    uint32_t    count;      /* requests */
+    uint32_t    first_key;
+    uint32_t    keys;  /* different ones, from there on */
+    uint32_t    count; /* requests */
     uint32_t    object_bytes;
+    uint32_t    contents; /* different ones; with put all are held in memory */
     uint64_t    seed;
 };
 
@@ -33,6 +36,8 @@ struct requests {
     uint8_t        *contents;
     wfl_buf         text; /* all heads */
 };
+#define CONTENT_BYTES_MAX (2ull << 30) /* of all different contents together */
+
 /* NOMEM, or what reading the credential fails with. Accepts zero on the way out. */
 WFL_MUST_USE wfl_code requests_make(const struct plan *plan, struct requests *out, wfl_error *err);
 void                  requests_free(struct requests *r);

@@ -2,6 +2,7 @@
 """What tests over sockets share: a server for each module, a client that may do everything, a fresh bucket."""
 import itertools
 import os
+import signal
 import sys
 
 import pytest
@@ -12,6 +13,10 @@ os.environ.setdefault("WFL_SOURCE_ROOT", os.path.dirname(HERE))
 os.environ.setdefault("WFL_BUILD_ROOT", os.path.join(os.path.dirname(HERE), "build"))
 
 from wfltest import Client, Server  # noqa: E402
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and programs leave that so. Tests press it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 numbers = itertools.count(1)
 

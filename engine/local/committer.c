@@ -161,6 +161,8 @@ static struct wfl_commit *take_group(struct local *l)
     }
     if (l->head == NULL) l->tail = NULL;
     if (last != NULL) last->own.next = NULL;
+    /* The rewriter commits from the open on: one group must not see them come. */
+    l->group_hooks = l->hooks;
     wfl_mutex_unlock(&l->lock);
     return first;
 }
@@ -228,7 +230,7 @@ static wfl_code write_group(struct local *l, struct local_txn *txn, const struct
     char    *text = NULL;
     wfl_code rc = WFL_OK;
 
-    if (l->hooks.seal != NULL) rc = l->hooks.seal(l->hooks.ctx, &txn->base, err);
+    if (l->group_hooks.seal != NULL) rc = l->group_hooks.seal(l->group_hooks.ctx, &txn->base, err);
     if (rc != WFL_OK) return rc;
     wfl_blob_group_fold(l);
     rocksdb_write_writebatch_wi(l->db, sum->sync ? l->write_synced : l->write_buffered, l->batch,
@@ -270,7 +272,7 @@ static void run_group(struct local *l, struct wfl_commit *first)
         }
         if (rc == WFL_OK) l->commits += sum.applied;
         wfl_blob_group_settle(l, rc == WFL_OK);
-        if (l->hooks.settled != NULL) l->hooks.settled(l->hooks.ctx, rc);
+        if (l->group_hooks.settled != NULL) l->group_hooks.settled(l->group_hooks.ctx, rc);
     }
     for (struct wfl_commit *c = first, *next; c != NULL; c = next) {
         next = c->own.next; /* done may free c */

@@ -311,7 +311,7 @@ static void local_set_hooks(struct wfl_engine *e, const struct wfl_group_hooks *
 {
     struct local *l = local_of(e);
 
-    wfl_mutex_lock(&l->lock); /* which the committer takes before it reads them */
+    wfl_mutex_lock(&l->lock); /* under which the committer takes them, a group at a time */
     l->hooks = *hooks;
     wfl_mutex_unlock(&l->lock);
 }

@@ -41,6 +41,7 @@ struct local {
 
     /* the committer's own */
     struct wfl_group_hooks   hooks;
+    struct wfl_group_hooks   group_hooks; /* committer: as they were when the group was taken */
     rocksdb_writebatch_wi_t *batch;
     bool                     unsynced; /* the log holds buffered writes behind its last fsync */
 

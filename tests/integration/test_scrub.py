@@ -10,6 +10,7 @@ import pytest
 from wfltest import Client, Grant, Key, Server, binary, issue
 from wfltest.keys import ALL_OPS
 
+FLIPS = int(os.environ.get("WFL_FLIPS", "25"))  # ./dev soak takes 200
 SIZES = [65_537, 100_000, 1 << 20, (1 << 20) + 5000, 3 << 20, (2 << 20) + 7000]
 
 
@@ -56,7 +57,7 @@ def reads(client, key, content):
 @pytest.mark.parametrize("http", [1, 2], ids=["http1", "http2"])
 def test_damaged_chunks_are_errors_and_nothing_else_is(http):
     random.seed(int(os.environ.get("WFL_SEED", "4")) + http)
-    contents = {f"{i:03}": os.urandom(SIZES[i % len(SIZES)]) for i in range(60)}
+    contents = {f"{i:03}": os.urandom(SIZES[i % len(SIZES)]) for i in range(60 if FLIPS <= 50 else 3 * FLIPS)}
     with Server(segment_bytes=32 << 20) as server:
         with Client(server) as client:
             client.make_bucket("damaged")
@@ -65,7 +66,7 @@ def test_damaged_chunks_are_errors_and_nothing_else_is(http):
         assert server.stop() == 0
         where = places(server, contents)
         assert len(where) == sum((len(c) + (1 << 20) - 1) >> 20 for c in contents.values())
-        hit = random.sample(where, 25)
+        hit = random.sample(where, FLIPS)
         for path, offset, length, _, _ in hit:
             flip(path, offset + random.randrange(-64, length))  # header or content
         bad = {key for _, _, _, key, _ in hit}
