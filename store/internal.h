@@ -147,6 +147,7 @@ struct wfl_store {
     /* the committer's */
     struct wfl_ulid_source versions;
     uint32_t               last_bucket_id;
+    uint32_t               format;  /* of what is stored */
     struct bucket         *touched; /* by this group */
     bool                   trashed; /* this group left something for the collector */
 
@@ -199,6 +200,15 @@ WFL_MUST_USE wfl_code wfl_store_next_version(struct wfl_store *s, wfl_ulid *out,
 
 /* Read buckets, counters and the last version. May block; before any other call. */
 WFL_MUST_USE wfl_code wfl_store_load(struct wfl_store *s, wfl_error *err);
+
+/* Bring what an earlier release has written to this one's format. May block; once loaded and with
+ * the hooks in place, before any other call. What loading, ranges and commits say. */
+WFL_MUST_USE wfl_code wfl_store_upgrade(struct wfl_store *s, wfl_error *err);
+WFL_MUST_USE wfl_code wfl_store_write_counters(struct wfl_txn *t, const struct bucket *b,
+                                               wfl_error *err); /* committer */
+/* The store's own record, with its format and last version. Committer. */
+WFL_MUST_USE wfl_code wfl_store_write_last(struct wfl_txn *t, const struct wfl_store *s,
+                                           wfl_error *err);
 
 /* ---- what puts and deletes judge (judge.c); committer */
 

@@ -98,6 +98,7 @@ static wfl_code load_store(struct wfl_store *s, wfl_error *err)
     struct wfl_pin          pin = {0};
     wfl_code                rc = read_meta(s, WFL_S(WFL_STORE_KEY), &pin, err);
 
+    s->format = WFL_RECORD_FORMAT;
     if (rc == WFL_NOT_FOUND) return WFL_OK; /* a new store: no version was ever given */
     if (rc != WFL_OK) return rc;
     const char *wrong = wfl_record_store_read(pin.value.data, pin.value.len, &record);
@@ -106,6 +107,7 @@ static wfl_code load_store(struct wfl_store *s, wfl_error *err)
     if (record.format > WFL_RECORD_FORMAT)
         return wfl_fail(err, WFL_IO, "a newer release wrote it: format %lu, this one knows %d",
                         (unsigned long)record.format, WFL_RECORD_FORMAT);
+    s->format = record.format;
     memcpy(s->versions.last.bytes, record.version, sizeof s->versions.last.bytes);
     s->last_bucket_id = record.bucket_id;
     return WFL_OK;

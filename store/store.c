@@ -23,7 +23,7 @@ wfl_code wfl_store_next_version(struct wfl_store *s, wfl_ulid *out, wfl_error *e
     return wfl_ulid_next(&s->versions, now_ms, random, out, err);
 }
 
-static wfl_code write_counters(struct wfl_txn *t, const struct bucket *b, wfl_error *err)
+wfl_code wfl_store_write_counters(struct wfl_txn *t, const struct bucket *b, wfl_error *err)
 {
     struct wfl_record_counters record = {.objects = b->group.objects, .bytes = b->group.bytes};
     uint8_t                    key[WFL_COUNTERS_KEY_LEN], space[WFL_RECORD_SMALL_MAX];
@@ -35,9 +35,9 @@ static wfl_code write_counters(struct wfl_txn *t, const struct bucket *b, wfl_er
     return wfl_txn_put(t, WFL_SPACE_META, wfl_key_counters(b->id, key), &bytes, 1, err);
 }
 
-static wfl_code write_store(struct wfl_txn *t, const struct wfl_store *s, wfl_error *err)
+wfl_code wfl_store_write_last(struct wfl_txn *t, const struct wfl_store *s, wfl_error *err)
 {
-    struct wfl_record_store record = {.format = WFL_RECORD_FORMAT, .bucket_id = s->last_bucket_id};
+    struct wfl_record_store record = {.format = s->format, .bucket_id = s->last_bucket_id};
     uint8_t                 space[WFL_RECORD_SMALL_MAX];
 
     memcpy(record.version, s->versions.last.bytes, sizeof record.version);
@@ -53,10 +53,10 @@ static wfl_code seal(void *ctx, struct wfl_txn *t, wfl_error *err)
     if (s->touched == NULL) return WFL_OK;
     for (struct bucket *b = s->touched; b != NULL; b = b->next) {
         if (!b->stands) continue; /* deleted: its counters went with it */
-        rc = write_counters(t, b, err);
+        rc = wfl_store_write_counters(t, b, err);
         if (rc != WFL_OK) return wfl_wrap(err, "counters");
     }
-    rc = write_store(t, s, err);
+    rc = wfl_store_write_last(t, s, err);
     return rc == WFL_OK ? rc : wfl_wrap(err, "last version");
 }
 
@@ -147,7 +147,8 @@ wfl_code wfl_store_open(const struct wfl_store_config *config, struct wfl_store 
     }
     wfl_engine_set_hooks(s->engine,
                          &(struct wfl_group_hooks){.seal = seal, .settled = settled, .ctx = s});
-    rc = config->collects ? wfl_collector_start(s, err) : WFL_OK;
+    rc = wfl_store_upgrade(s, err);
+    if (rc == WFL_OK && config->collects) rc = wfl_collector_start(s, err);
     if (rc != WFL_OK) {
         wfl_store_close(s);
         return rc;
