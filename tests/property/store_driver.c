@@ -26,6 +26,7 @@ static struct {
     pthread_mutex_t    lock;
     pthread_cond_t     wake;
     bool               done;
+    int64_t            now_ns; /* the store's wall clock, which stands still between advances */
 } it = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 __attribute__((noreturn)) static void give_up(const char *why)
@@ -51,6 +52,20 @@ static void wait_for(wfl_code rc)
     it.done = false;
     pthread_mutex_unlock(&it.lock);
 }
+
+static int64_t unix_ns(void *ctx)
+{
+    (void)ctx;
+    return it.now_ns;
+}
+
+static int64_t mono_ns(void *ctx)
+{
+    (void)ctx;
+    return wfl_clock_mono_ns(&wfl_clock_system);
+}
+
+static const struct wfl_clock standing_clock = {.unix_ns = unix_ns, .mono_ns = mono_ns};
 
 /* ---- arguments */
 
@@ -97,6 +112,16 @@ static uint32_t pairs(json_t *in, const char *name, struct wfl_name_value out[PA
     return count;
 }
 
+/* Absent: zero. */
+static wfl_ulid version_of(const json_t *in, const char *name)
+{
+    wfl_ulid version = {{0}};
+
+    if (json_object_get(in, name) != NULL && !wfl_ulid_parse(text(in, name), &version))
+        give_up("not a version");
+    return version;
+}
+
 /* Absent: none; "*": existence; "never"; otherwise a list of versions. */
 static struct wfl_condition condition(const json_t *in, const char *name,
                                       enum wfl_condition_kind star, enum wfl_condition_kind list,
@@ -139,6 +164,14 @@ static json_t *answer(wfl_code rc)
     return out;
 }
 
+static json_t *json_hash(const wfl_hash *hash)
+{
+    char hex[2 * WFL_HASH_LEN + 1];
+
+    wfl_hex_encode(wfl_slice_of(hash->bytes, WFL_HASH_LEN), hex);
+    return json_string(hex);
+}
+
 static json_t *json_pairs(const struct wfl_name_value *list, uint32_t count)
 {
     json_t *out = json_object();
@@ -153,6 +186,7 @@ static void add_object(json_t *out, const struct wfl_object *object)
 {
     json_object_set_new(out, "version", json_version(&object->version));
     json_object_set_new(out, "size", json_integer((json_int_t)object->size));
+    json_object_set_new(out, "blake3", json_hash(&object->blake3));
     json_object_set_new(out, "content_type", json_text(object->content_type));
     json_object_set_new(out, "meta", json_pairs(object->meta, object->meta_count));
     json_object_set_new(out, "tags", json_pairs(object->tags, object->tag_count));
@@ -210,7 +244,7 @@ static void open_store(void)
     wfl_error err = {0};
 
     if (wfl_store_open(&(struct wfl_store_config){.engine = it.engine,
-                                                  .clock = &wfl_clock_system,
+                                                  .clock = &standing_clock,
                                                   .random = &wfl_random_system,
                                                   .alloc = &wfl_alloc_libc},
                        &it.store, &err) != WFL_OK)
@@ -238,10 +272,17 @@ static void open_engine(void)
 static json_t *do_open(json_t *in)
 {
     close_all();
+    if (it.now_ns == 0) it.now_ns = wfl_clock_unix_ns(&wfl_clock_system);
     it.local = wfl_slice_eq(text(in, "engine"), WFL_S("local"));
     snprintf(it.path, sizeof it.path, "%.*s", WFL_FMT(text(in, "path")));
     open_engine();
     open_store();
+    return answer(WFL_OK);
+}
+
+static json_t *do_advance(json_t *in)
+{
+    it.now_ns += number(in, "ms") * 1000000;
     return answer(WFL_OK);
 }
 
@@ -311,6 +352,15 @@ static json_t *do_drop(json_t *in)
     return answer(op.rc);
 }
 
+static json_t *do_patch(json_t *in)
+{
+    struct wfl_bucket_op op = {
+        .name = text(in, "bucket"), .patch = text(in, "settings"), .done = bucket_done};
+
+    wait_for(wfl_store_bucket_patch(it.store, &op));
+    return answer(op.rc);
+}
+
 static json_t *do_info(json_t *in)
 {
     struct wfl_bucket_info info;
@@ -324,6 +374,7 @@ static json_t *do_info(json_t *in)
         json_object_set_new(out, "objects", json_integer((json_int_t)info.objects));
         json_object_set_new(out, "bytes", json_integer((json_int_t)info.bytes));
         json_object_set_new(out, "version", json_version(&info.version));
+        json_object_set_new(out, "floor", json_version(&info.floor));
     }
     wfl_arena_fini(&arena);
     return out;
@@ -457,6 +508,19 @@ static wfl_slice read_large(const struct wfl_get *get, uint64_t first, uint64_t 
     return wfl_slice_of(content, len);
 }
 
+/* Now, or the version asked for, or as it was `at` one. */
+static void get(const json_t *in, struct wfl_get *op)
+{
+    wfl_ulid version = version_of(in, "version"), at = version_of(in, "at");
+
+    if (!wfl_ulid_is_zero(&version))
+        (void)!wfl_store_get_as_of(it.store, op, WFL_AS_OF_VERSION, &version);
+    else if (!wfl_ulid_is_zero(&at))
+        (void)!wfl_store_get_as_of(it.store, op, WFL_AS_OF_MOMENT, &at);
+    else
+        wait_for(wfl_store_get(it.store, op));
+}
+
 /* All of it, or the range that is asked for. */
 static json_t *do_get(json_t *in)
 {
@@ -465,7 +529,7 @@ static json_t *do_get(json_t *in)
                          .head_only = flag(in, "head"),
                          .done = get_done};
 
-    wait_for(wfl_store_get(it.store, &op));
+    get(in, &op);
     json_t *out = answer(op.rc);
     if (op.rc == WFL_OK) {
         bool     range = json_object_get(in, "count") != NULL;
@@ -485,6 +549,23 @@ static json_t *do_get(json_t *in)
     return out;
 }
 
+static void add_items(json_t *out, const struct wfl_scan_item *list, uint32_t count)
+{
+    json_t *items = json_array();
+
+    for (uint32_t i = 0; i < count; i++) {
+        json_t *item = json_object();
+        json_object_set_new(item, "key", json_text(list[i].key));
+        add_object(item, &list[i].object);
+        if (list[i].has_value) {
+            add_content(item, list[i].value);
+            add_hash_fits(item, list[i].value, &list[i].object.blake3);
+        }
+        json_array_append_new(items, item);
+    }
+    json_object_set_new(out, "items", items);
+}
+
 static json_t *do_scan(json_t *in)
 {
     struct wfl_scan op = {.bucket = text(in, "bucket"),
@@ -497,28 +578,197 @@ static json_t *do_scan(json_t *in)
                           .with_meta = flag(in, "with_meta"),
                           .with_tags = flag(in, "with_tags"),
                           .with_value = flag(in, "with_value"),
+                          .moment = version_of(in, "moment"),
                           .cursor = text(in, "cursor"),
                           .done = scan_done};
 
     wait_for(wfl_store_scan(it.store, &op));
-    json_t *out = answer(op.rc), *items = json_array(), *prefixes = json_array();
-    for (uint32_t i = 0; i < op.item_count; i++) {
-        json_t *item = json_object();
-        json_object_set_new(item, "key", json_text(op.items[i].key));
-        add_object(item, &op.items[i].object);
-        if (op.items[i].has_value) {
-            add_content(item, op.items[i].value);
-            add_hash_fits(item, op.items[i].value, &op.items[i].object.blake3);
-        }
-        json_array_append_new(items, item);
-    }
+    json_t *out = answer(op.rc), *prefixes = json_array();
+    add_items(out, op.items, op.item_count);
     for (uint32_t i = 0; i < op.prefix_count; i++)
         json_array_append_new(prefixes, json_text(op.prefixes[i]));
-    json_object_set_new(out, "items", items);
     json_object_set_new(out, "prefixes", prefixes);
     json_object_set_new(out, "at", json_version(&op.at));
     if (op.next.len > 0) json_object_set_new(out, "next", json_text(op.next));
     wfl_scan_fini(&op);
+    return out;
+}
+
+/* ---- history, batches, tags, changes */
+
+static json_t *do_versions(json_t *in)
+{
+    struct wfl_version *list = NULL;
+    uint32_t            count = 0;
+    wfl_arena           arena;
+    wfl_error           err;
+
+    wfl_arena_init(&arena, &wfl_alloc_libc, 1u << 20);
+    wfl_code rc = wfl_store_versions(it.store, text(in, "bucket"), text(in, "key"), &arena, &list,
+                                     &count, &err);
+    json_t  *out = answer(rc), *versions = json_array();
+    for (uint32_t i = 0; rc == WFL_OK && i < count; i++)
+        json_array_append_new(versions, json_pack("[o, b, I, o]", json_version(&list[i].version),
+                                                  list[i].tombstone, (json_int_t)list[i].size,
+                                                  json_hash(&list[i].blake3)));
+    json_object_set_new(out, "versions", versions);
+    wfl_arena_fini(&arena);
+    return out;
+}
+
+static json_t *do_erase(json_t *in)
+{
+    struct wfl_erase op = {.bucket = text(in, "bucket"),
+                           .key = text(in, "key"),
+                           .version = version_of(in, "version"),
+                           .durability = durability(in)};
+    wfl_error        err;
+    json_t          *out = answer(wfl_store_erase(it.store, &op, &err));
+
+    json_object_set_new(out, "version", json_version(&op.erasure));
+    return out;
+}
+
+struct given_op {
+    struct wfl_name_value meta[PAIRS_MAX], tags[PAIRS_MAX];
+    wfl_ulid              version;
+    uint8_t              *content;
+};
+
+/* "if": absent: none; null: must not exist; "*": must; a version: must be current. */
+static struct wfl_condition batch_condition(const json_t *in, wfl_ulid *version)
+{
+    const json_t *value = json_object_get(in, "if");
+
+    if (value == NULL) return (struct wfl_condition){0};
+    if (json_is_null(value)) return (struct wfl_condition){.kind = WFL_COND_ABSENT};
+    if (wfl_slice_eq(text_of(value), WFL_S("*")))
+        return (struct wfl_condition){.kind = WFL_COND_EXISTS};
+    *version = version_of(in, "if");
+    return (struct wfl_condition){WFL_COND_ANY_OF, version, 1};
+}
+
+static struct wfl_batch_op read_op(json_t *in, wfl_slice bucket, struct given_op *g)
+{
+    static const char  *kinds[] = {"put", "delete", "copy", "check"};
+    wfl_slice           content = content_of(in);
+    struct wfl_batch_op op = {.bucket = bucket,
+                              .key = text(in, "key"),
+                              .condition = batch_condition(in, &g->version),
+                              .content_type = WFL_S("text/plain"),
+                              .from = text(in, "from"),
+                              .has_from_version = json_object_get(in, "from_version") != NULL,
+                              .from_version = version_of(in, "from_version"),
+                              .has_meta = json_object_get(in, "meta") != NULL,
+                              .has_tags = json_object_get(in, "tags") != NULL,
+                              .meta = g->meta,
+                              .meta_count = pairs(in, "meta", g->meta),
+                              .tags = g->tags,
+                              .tag_count = pairs(in, "tags", g->tags)};
+
+    for (size_t i = 0; i < WFL_COUNT(kinds); i++)
+        if (wfl_slice_eq(text(in, "op"), wfl_slice_str(kinds[i]))) op.kind = (int)i;
+    g->content = malloc(content.len + 1);
+    if (g->content == NULL) give_up("no memory");
+    memcpy(g->content, content.data, content.len);
+    op.content = wfl_slice_of(g->content, content.len);
+    return op;
+}
+
+static json_t *do_batch(json_t *in)
+{
+    const json_t       *list = json_object_get(in, "ops");
+    uint32_t            count = (uint32_t)json_array_size(list);
+    struct given_op    *given = calloc(count + 1, sizeof *given);
+    struct wfl_batch_op ops[PARTS_MAX];
+    struct wfl_batch    batch = {.ops = ops, .count = count, .durability = durability(in)};
+    wfl_error           err;
+
+    if (given == NULL || count > PARTS_MAX) give_up("too many ops");
+    for (uint32_t i = 0; i < count; i++)
+        ops[i] = read_op(json_array_get(list, i), text(in, "bucket"), &given[i]);
+    wfl_code rc = wfl_store_batch(it.store, &batch, &err);
+    json_t  *out = answer(rc), *failed = json_array(), *versions = json_array();
+    for (uint32_t i = 0; i < batch.failed_count; i++)
+        json_array_append_new(failed, json_integer(batch.failed[i]));
+    for (uint32_t i = 0; rc == WFL_OK && i < count; i++)
+        json_array_append_new(versions, json_version(&ops[i].version));
+    json_object_set_new(out, "failed", failed);
+    json_object_set_new(out, "versions", versions);
+    wfl_batch_fini(&batch);
+    for (uint32_t i = 0; i < count; i++)
+        free(given[i].content);
+    free(given);
+    return out;
+}
+
+/* "tags": [[name, value, whether it is the beginning alone], ...] */
+static json_t *do_query(json_t *in)
+{
+    struct wfl_tag_query op = {.bucket = text(in, "bucket"),
+                               .prefix = text(in, "prefix"),
+                               .limit = (uint32_t)number(in, "limit"),
+                               .with_tags = true,
+                               .with_meta = true,
+                               .cursor = text(in, "cursor")};
+    const json_t        *tags = json_object_get(in, "tags");
+    bool                 ended = false;
+
+    op.tag_count = (uint32_t)json_array_size(tags);
+    if (op.tag_count > WFL_QUERY_TAGS_MAX) give_up("too many tags");
+    for (uint32_t i = 0; i < op.tag_count; i++) {
+        const json_t *tag = json_array_get(tags, i);
+        op.tags[i] = (struct wfl_tag_wanted){text_of(json_array_get(tag, 0)),
+                                             text_of(json_array_get(tag, 1)),
+                                             json_is_true(json_array_get(tag, 2))};
+    }
+    wfl_code rc = wfl_tag_query_begin(it.store, &op);
+    while (rc == WFL_OK && !ended)
+        rc = wfl_tag_query_step(&op, &ended);
+    json_t *out = answer(rc);
+    add_items(out, op.items, rc == WFL_OK ? op.item_count : 0);
+    if (rc == WFL_OK && op.next.len > 0) json_object_set_new(out, "next", json_text(op.next));
+    wfl_tag_query_fini(&op);
+    return out;
+}
+
+static json_t *json_change(const struct wfl_change *change)
+{
+    static const char *const kinds[] = {"put", "delete", "erase"};
+    json_t                  *out = json_object();
+
+    json_object_set_new(out, "version", json_version(&change->version));
+    json_object_set_new(out, "op", json_string(kinds[change->kind]));
+    json_object_set_new(out, "key", json_text(change->key));
+    if (change->kind == WFL_CHANGED_PUT) {
+        json_object_set_new(out, "size", json_integer((json_int_t)change->size));
+        json_object_set_new(out, "blake3", json_hash(&change->blake3));
+        json_object_set_new(out, "tags", json_pairs(change->tags, change->tag_count));
+    }
+    if (change->kind == WFL_CHANGED_ERASE)
+        json_object_set_new(out, "erased", json_version(&change->erased));
+    return out;
+}
+
+static json_t *do_changes(json_t *in)
+{
+    struct wfl_changes page = {.bucket = text(in, "bucket"),
+                               .prefix = text(in, "prefix"),
+                               .from = json_object_get(in, "after") != NULL ? WFL_CHANGES_AFTER
+                                                                            : WFL_CHANGES_OLDEST,
+                               .after = version_of(in, "after"),
+                               .limit = (uint32_t)number(in, "limit"),
+                               .bytes_max = 1u << 20};
+    wfl_error          err;
+    wfl_code           rc = wfl_store_changes(it.store, &page, &err);
+    json_t            *out = answer(rc), *list = json_array();
+
+    for (uint32_t i = 0; rc == WFL_OK && i < page.count; i++)
+        json_array_append_new(list, json_change(&page.changes[i]));
+    json_object_set_new(out, "changes", list);
+    json_object_set_new(out, "next", json_version(&page.next));
+    json_object_set_new(out, "ended", json_boolean(page.ended));
+    wfl_changes_fini(&page);
     return out;
 }
 
@@ -543,14 +793,6 @@ static json_t *do_start(json_t *in)
 
     json_object_set_new(out, "upload", json_version(&upload));
     return out;
-}
-
-static json_t *json_hash(const wfl_hash *hash)
-{
-    char hex[2 * WFL_HASH_LEN + 1];
-
-    wfl_hex_encode(wfl_slice_of(hash->bytes, WFL_HASH_LEN), hex);
-    return json_string(hex);
 }
 
 static json_t *do_part(json_t *in)
@@ -700,12 +942,15 @@ static const struct {
     const char *name;
     json_t *(*run)(json_t *in);
 } operations[] = {
-    {"open", do_open},   {"reopen", do_reopen},   {"create", do_create},
-    {"drop", do_drop},   {"info", do_info},       {"list", do_list},
-    {"put", do_put},     {"delete", do_delete},   {"get", do_get},
-    {"scan", do_scan},   {"start", do_start},     {"part", do_part},
-    {"parts", do_parts}, {"uploads", do_uploads}, {"complete", do_complete},
-    {"abort", do_abort}, {"collect", do_collect}, {"recount", do_recount},
+    {"open", do_open},       {"reopen", do_reopen},     {"create", do_create},
+    {"drop", do_drop},       {"info", do_info},         {"list", do_list},
+    {"put", do_put},         {"delete", do_delete},     {"get", do_get},
+    {"scan", do_scan},       {"start", do_start},       {"part", do_part},
+    {"parts", do_parts},     {"uploads", do_uploads},   {"complete", do_complete},
+    {"abort", do_abort},     {"collect", do_collect},   {"recount", do_recount},
+    {"advance", do_advance}, {"versions", do_versions}, {"erase", do_erase},
+    {"patch", do_patch},     {"batch", do_batch},       {"query", do_query},
+    {"changes", do_changes},
 };
 
 static json_t *run(json_t *in)
