@@ -173,6 +173,20 @@ static wfl_code run_history(struct due *d, wfl_error *err)
     return rc;
 }
 
+/* An object that is out of time, and what is so of its key's history: the versions before it were
+ * put with a time of their own, which no other row tells. */
+static wfl_code run_expire(struct due *d, wfl_error *err)
+{
+    struct bucket_view b;
+    wfl_code           rc = view_of(d->store, d->id, &b, err);
+    bool               has_history = rc == WFL_OK && b.settings.versions != 0;
+
+    if (rc != WFL_OK && rc != WFL_NOT_FOUND) return rc;
+    d->again = has_history; /* the row goes with the last step */
+    rc = commit(d, expire_apply, d, err);
+    return rc == WFL_OK && has_history ? run_history(d, err) : rc;
+}
+
 /* ---- rows of a bucket, some at a time */
 
 struct sweep {
@@ -274,6 +288,18 @@ static wfl_code run_gone(struct sweep *w, wfl_error *err)
 
 /* ---- a bucket whose settings have changed: what they bound now is planned anew */
 
+/* A look at once, and one when the version runs out. */
+static wfl_code plan_history(const struct sweep *w, struct wfl_txn *t, wfl_slice key,
+                             const wfl_ulid *version, wfl_error *err)
+{
+    int64_t  seconds = w->b.settings.expire_seconds;
+    wfl_code rc = wfl_write_due(w->due->store, t, w->now_ms, WFL_DUE_HISTORY, w->due->id, key, err);
+
+    if (rc != WFL_OK || seconds < 0) return rc;
+    return wfl_write_due(w->due->store, t, wfl_ulid_ms(version) + 1000 * (uint64_t)seconds,
+                         WFL_DUE_HISTORY, w->due->id, key, err);
+}
+
 static wfl_code plan_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
 {
     struct sweep            *w = c->arg;
@@ -287,8 +313,7 @@ static wfl_code plan_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *e
 
         if (w->space == WFL_SPACE_HISTORY) {
             if (wfl_key_read_history(w->rows[i], &key, &version))
-                rc = wfl_write_due(w->due->store, t, w->now_ms, WFL_DUE_HISTORY, w->due->id, key,
-                                   err);
+                rc = plan_history(w, t, key, &version, err);
             continue;
         }
         rc = wfl_txn_get(t, WFL_SPACE_OBJECTS, w->rows[i], &pin, err);
@@ -401,7 +426,7 @@ static wfl_code run_row(struct due *d, wfl_error *err)
 {
     switch (d->kind) {
     case WFL_DUE_EXPIRE:
-        return commit(d, expire_apply, d, err);
+        return run_expire(d, err);
     case WFL_DUE_HISTORY:
         return run_history(d, err);
     case WFL_DUE_GONE:

@@ -82,6 +82,11 @@ static wfl_code take_place(struct erase *e, struct wfl_txn *t, struct bucket *b,
     }
     if (rc == WFL_OK && put) rc = wfl_txn_put(t, WFL_SPACE_OBJECTS, object, &pin.value, 1, err);
     if (rc == WFL_OK && put) rc = wfl_txn_delete(t, WFL_SPACE_HISTORY, row, err);
+    /* It may have run out while it was no longer the current one. */
+    if (rc == WFL_OK && put && b->settings.expire_seconds >= 0)
+        rc = wfl_write_due(e->store, t,
+                           wfl_ulid_ms(&e->before) + 1000 * (uint64_t)b->settings.expire_seconds,
+                           WFL_DUE_EXPIRE, e->id, e->op->key, err);
     if (rc == WFL_OK && !put && current->stored)
         rc = wfl_txn_delete(t, WFL_SPACE_OBJECTS, object, err);
     if (rc == WFL_OK)
