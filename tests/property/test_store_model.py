@@ -3,7 +3,7 @@
 
 Random operations go to a real store (tests/property/store_driver) and to the model; every answer is
 compared. A failure is shrunk to the fewest steps and printed by Hypothesis. WFL_PROPERTY_STEPS says
-how many steps each test of this folder takes on each engine (default 2,500: 10,000 for all).
+how many steps each test of this folder takes on each engine (default 5,000: 20,000 for all).
 """
 import copy
 import json
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-STEPS = int(os.environ.get("WFL_PROPERTY_STEPS", "2500"))
+STEPS = int(os.environ.get("WFL_PROPERTY_STEPS", "5000"))
 STEPS_AN_EXAMPLE = 50
 BUCKETS = ["photos", "other"]
 QUOTAS = {"photos": None, "other": (12000, 6)}  # bytes, objects
