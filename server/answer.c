@@ -22,6 +22,8 @@ void answer_header_copy(struct request *r, struct answer *a, wfl_slice name, wfl
     if (wfl_arena_copy(request_arena(r), value, &copy)) answer_header(a, name, copy);
 }
 
+#define LENGTH_UNKNOWN UINT64_MAX
+
 static void send(struct request *r, struct answer *a, int status, struct wfl_body_part part,
                  uint64_t length, bool more)
 {
@@ -34,14 +36,14 @@ static void send(struct request *r, struct answer *a, int status, struct wfl_bod
         .status = status,
         .headers = a->headers,
         .header_count = a->count,
-        .length_known = true,
+        .length_known = length != LENGTH_UNKNOWN,
         .length = length,
         .parts = &part,
         .part_count = part.bytes.len > 0 ? 1 : 0,
         .more = more,
     };
     r->status = status;
-    r->sent_bytes = more ? length : part.bytes.len;
+    r->sent_bytes = length == LENGTH_UNKNOWN ? 0 : more ? length : part.bytes.len;
     r->server->answers[status >= 100 && status < 600 ? status / 100 : 0]++;
     wfl_exchange_respond(r->x, &response);
 }
@@ -55,6 +57,11 @@ void answer_send_part(struct request *r, struct answer *a, int status, struct wf
 void answer_begin(struct request *r, struct answer *a, int status, uint64_t length)
 {
     send(r, a, status, (struct wfl_body_part){0}, length, true);
+}
+
+void answer_stream(struct request *r, struct answer *a, int status)
+{
+    send(r, a, status, (struct wfl_body_part){0}, LENGTH_UNKNOWN, true);
 }
 
 void answer_send(struct request *r, struct answer *a, int status, wfl_slice body)

@@ -126,6 +126,8 @@ static void write_metrics(struct wfl_server *s, wfl_buf *text)
     metric(text, "connections_refused_total", "counter", "Connections over the limit.",
            net.connections_refused);
     metric(text, "requests_open", "gauge", "Requests under way.", net.exchanges);
+    metric(text, "watchers", "gauge", "Requests that wait for changes.",
+           watch_hub_count(s->watches));
     metric(text, "commits_total", "counter", "Writes committed.", engine.commits);
     metric(text, "commit_groups_total", "counter", "Groups of writes.", engine.groups);
     metric(text, "syncs_total", "counter", "fsyncs of the log.", engine.syncs);

@@ -85,6 +85,7 @@ static void request_fini(struct request *r)
 {
     intake_fini(r);
     outlet_fini(r); /* before the get that it reads from */
+    watch_fini(r);
     if (r->release != NULL) r->release(r);
     wfl_alloc_free(&wfl_alloc_libc, r->body);
     r->server->body_bytes -= above_first_cap(r->body_cap);
@@ -358,6 +359,9 @@ static void route(struct request *r)
     case WFL_TARGET_QUERY:
         route_query(r);
         return;
+    case WFL_TARGET_CHANGES:
+        route_changes(r);
+        return;
     case WFL_TARGET_SERVER:
         route_server(r);
         return;
@@ -407,8 +411,23 @@ static void on_end(void *ctx, struct wfl_exchange *x, bool ok)
     (void)ctx;
     if (r == NULL) return;
     log_request(r, ok);
+    if (r->watch != NULL) watch_on_end(r);
     tracked_of(r)->ended = true;
     if (!tracked_of(r)->away) request_fini(r);
+}
+
+static void on_timer(void *ctx, struct wfl_exchange *x)
+{
+    (void)ctx;
+    watch_on_timer(wfl_exchange_user(x)); /* nobody else sets one */
+}
+
+static void on_drain(void *ctx, struct wfl_exchange *x)
+{
+    struct request *r = wfl_exchange_user(x);
+
+    (void)ctx;
+    if (r->watch != NULL) watch_on_drain(r);
 }
 
 struct wfl_handler wfl_request_handler(struct wfl_server *s)
@@ -417,6 +436,8 @@ struct wfl_handler wfl_request_handler(struct wfl_server *s)
         .on_head = on_head,
         .on_body = on_body,
         .on_broken = on_broken,
+        .on_drain = on_drain,
+        .on_timer = on_timer,
         .on_end = on_end,
         .ctx = s,
     };

@@ -159,6 +159,7 @@ static wfl_code open_store(struct wfl_server *s, wfl_error *err)
             &s->store, err);
     }
     if (rc == WFL_OK) rc = scrub_new(s, &s->scrub, err);
+    if (rc == WFL_OK) rc = watch_hub_new(s, &s->watches, err);
     return rc;
 }
 
@@ -266,6 +267,7 @@ void wfl_server_stop(struct wfl_server *s)
     wfl_engine_stop(s->engine);
     wfl_net_free(s->net);
     wfl_net_free(s->ops);
+    watch_hub_free(s->watches);
     wfl_store_close(s->store);
     wfl_engine_close(s->engine);
     wfl_auth_free(s->auth);

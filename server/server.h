@@ -30,6 +30,7 @@ struct wfl_server {
     struct wfl_net          *net;
     struct wfl_net          *ops;
     struct scrub            *scrub;
+    struct watch_hub        *watches;
     struct wfl_key_pair      identity;
     int                      lock_fd;
     _Atomic int              stopping;
@@ -89,6 +90,7 @@ struct request {
     wfl_ulid        when;      /* ... which, or which version is erased */
     struct intake  *intake;    /* of a body that is not received whole; in the arena */
     struct outlet  *outlet;    /* of a content that is not sent from memory; in the arena */
+    struct watch   *watch;   /* of changes; in the arena */
 
     uint8_t *body; /* whole, from the libc allocator */
     size_t   body_len, body_cap;
@@ -152,6 +154,8 @@ void answer_header_copy(struct request *r, struct answer *a, wfl_slice name, wfl
 
 /* Send status and headers; `length` bytes follow by wfl_exchange_send. */
 void answer_begin(struct request *r, struct answer *a, int status, uint64_t length);
+/* Send status and headers; a body of unknown length follows by wfl_exchange_send. */
+void answer_stream(struct request *r, struct answer *a, int status);
 /* Send status and headers with a body that needs no release, e.g. in the arena; adds X-Request-Id.
  */
 void answer_send(struct request *r, struct answer *a, int status, wfl_slice body);
@@ -213,6 +217,18 @@ void request_send_content(struct request *r, struct answer *a, int status, uint6
                           uint64_t count);
 void outlet_fini(struct request *r);
 
+/* ---- waiting for changes (watch.c) */
+
+struct watch_hub;
+WFL_MUST_USE wfl_code watch_hub_new(struct wfl_server *s, struct watch_hub **out, wfl_error *err);
+void     watch_hub_free(struct watch_hub *hub); /* after net, before the store; NULL is accepted */
+uint64_t watch_hub_count(const struct watch_hub *hub); /* of requests that wait */
+/* Of a request with a watch. */
+void watch_on_timer(struct request *r);
+void watch_on_drain(struct request *r);
+void watch_on_end(struct request *r);
+void watch_fini(struct request *r); /* accepts a request without one */
+
 /* ---- scrubbing (scrub.c): reads and verifies every chunk, in a thread of its own, at a bounded
  * rate */
 
@@ -234,6 +250,7 @@ void route_object(struct request *r);
 #define WFL_BUCKET_METHODS "GET, PUT, PATCH, DELETE"
 void route_scan(struct request *r);
 void route_query(struct request *r);
+void route_changes(struct request *r);
 void route_server(struct request *r);
 void route_scrub(struct request *r);
 enum object_param { /* what an object's query may have */

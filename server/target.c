@@ -56,8 +56,8 @@ static wfl_code parse_key(const struct wfl_request *r, wfl_slice raw, wfl_arena 
             return WFL_OK;
         }
         if (wfl_slice_eq(out->key, WFL_S("changes"))) {
-            return wfl_fail(err, WFL_NOT_FOUND, "this release does not serve %.*s",
-                            WFL_FMT(out->key));
+            out->kind = WFL_TARGET_CHANGES;
+            return WFL_OK;
         }
     }
     out->kind = WFL_TARGET_OBJECT;
