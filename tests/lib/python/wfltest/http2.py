@@ -23,6 +23,7 @@ class Connection2:
         self.ended = set()
         self.reset = {}
         self.goaway = False
+        self.raw = b""
         self.flush()
 
     def __enter__(self):
@@ -39,12 +40,24 @@ class Connection2:
         if data:
             self.socket.sendall(data)
 
+    def _without_goaway(self, data):
+        """Whole frames. After a GOAWAY open streams go on (RFC 9113, 6.8), but h2 would take no more of them."""
+        self.raw += data
+        frames = b""
+        while len(self.raw) >= 9 and len(self.raw) >= (end := 9 + int.from_bytes(self.raw[:3], "big")):
+            frame, self.raw = self.raw[:end], self.raw[end:]
+            if frame[3] == 7:
+                self.goaway = True
+            else:
+                frames += frame
+        return frames
+
     def pump(self):
         """Take what the server sent. False at its end."""
         data = self.socket.recv(1 << 18)
         if not data:
             return False
-        for event in self.h2.receive_data(data):
+        for event in self.h2.receive_data(self._without_goaway(data)):
             if isinstance(event, h2.events.ResponseReceived):
                 headers = [(n, v) for n, v in event.headers if not n.startswith(":")]
                 self.answers[event.stream_id] = Response(int(dict(event.headers)[":status"]), headers, bytearray())
@@ -55,8 +68,6 @@ class Connection2:
                 self.ended.add(event.stream_id)
             elif isinstance(event, h2.events.StreamReset):
                 self.reset[event.stream_id] = event.error_code
-            elif isinstance(event, h2.events.ConnectionTerminated):
-                self.goaway = True
         self.flush()
         return True
 
