@@ -253,7 +253,7 @@ wfl_code batch_doc_parse(wfl_slice json, wfl_slice bucket, struct batch_doc *out
 
     memset(out, 0, sizeof *out);
     /* Contents decoded, what is made of the marks, and what its blocks leave unused. */
-    wfl_arena_init(&out->arena, &wfl_alloc_libc, 4 * WFL_BATCH_BYTES_MAX);
+    wfl_arena_init(&out->arena, &wfl_alloc_libc, (size_t)4 * WFL_BATCH_BYTES_MAX);
     if (json.len > WFL_BATCH_BYTES_MAX)
         return wfl_fail(err, WFL_BATCH_TOO_LARGE, "a batch has at most %u bytes",
                         WFL_BATCH_BYTES_MAX);
