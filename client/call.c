@@ -431,10 +431,12 @@ static void set_options(struct call *c, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, c->method);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
-                     c->timeout_ms > 0 ? c->timeout_ms : c->db->timeout_ms);
+                     c->endless          ? 0L
+                     : c->timeout_ms > 0 ? c->timeout_ms
+                                         : c->db->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, c->patient ? 0L : STALL_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, c->patient || c->endless ? 0L : STALL_SECONDS);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SECONDS);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
@@ -632,4 +634,29 @@ int call_take_text(struct call *c, char **out)
 {
     *out = strndup(c->text.len == 0 ? "" : (const char *)c->text.data, c->text.len);
     return *out == NULL ? call_fail(c, "memory", "out of memory") : 0;
+}
+
+int call_take_document(struct call *c, char **out)
+{
+    json_t *root = json_loadb((const char *)c->text.data, c->text.len, 0, NULL);
+    bool    good = json_is_object(root);
+
+    json_decref(root);
+    return good ? call_take_text(c, out)
+                : call_fail(c, "answer", "the answer is no JSON object; check the endpoint");
+}
+
+void call_json_body(struct call *c, const char *json, size_t len, char hex[65])
+{
+    c->has_body = true;
+    c->body = json;
+    c->body_len = len;
+    wfl_auth_sha256_hex(wfl_slice_of(json, len), hex);
+    call_header(c, "X-WflDB-Content-SHA256", wfl_slice_of(hex, 64));
+    call_header(c, "Content-Type", WFL_S("application/json"));
+}
+
+bool call_is_utf8(const char *text)
+{
+    return text == NULL || wfl_utf8_valid(wfl_slice_str(text));
 }

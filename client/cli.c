@@ -93,12 +93,15 @@ int cli_parse(int argc, char **argv, const struct cli_option *options, size_t op
         inline_value = wfl_slice_split(&rest, '=', &name);
         o = find_option(options, option_count, name);
         if (o == NULL) return cli_fail(CLI_USAGE, "%s is no option here; see --help", argv[i]);
-        if (o->has_value && !inline_value && ++i == argc)
-            return cli_fail(CLI_USAGE, "%s needs a value", o->name);
         if (!o->has_value && inline_value) return cli_fail(CLI_USAGE, "%s takes no value", o->name);
-        rc = take_option(o, !o->has_value  ? NULL
-                            : inline_value ? (const char *)rest.data
-                                           : argv[i]);
+        if (inline_value) {
+            rc = take_option(o, (const char *)rest.data);
+        } else if (!o->has_value || (o->fits != NULL && (i + 1 == argc || !o->fits(argv[i + 1])))) {
+            rc = take_option(o, NULL);
+        } else {
+            if (++i == argc) return cli_fail(CLI_USAGE, "%s needs a value", o->name);
+            rc = take_option(o, argv[i]);
+        }
     }
     return rc;
 }

@@ -28,6 +28,9 @@ struct cli_option {
     const char **values; /* place for the values (char * each), `max` of them */
     uint32_t     max;
     uint32_t    *count; /* how many were given; flags too */
+    /* The value may be left out, which makes it NULL: the next word is one where this says so.
+     * NULL: it must be there. */
+    bool (*fits)(const char *word);
 };
 #define CLI_WORDS_MAX 16
 struct cli_words {

@@ -29,6 +29,7 @@ struct call {
     bool                   hash_sent;  /* where the hash is not known beforehand */
     long                   timeout_ms; /* of this one; 0: the handle's */
     bool                   patient;    /* no byte for minutes is no failure */
+    bool                   endless;    /* nor is it that it does not end */
     const char            *bad_header; /* a name or value that no header can carry */
 
     int (*sink)(void *ctx, const void *data,
@@ -72,11 +73,18 @@ wfldb *call_clone(const wfldb *db);
 void   call_clone_free(wfldb *clone); /* NULL is accepted */
 /* The text as a C string for the caller to free; -1: out of memory. */
 int call_take_text(struct call *c, char **out);
+/* The same of an answer that must be a JSON object. */
+int call_take_document(struct call *c, char **out);
+/* A body of JSON with its hash; `hex` must live as long as the call. */
+void call_json_body(struct call *c, const char *json, size_t len, char hex[65]);
+/* For strings that go into a JSON text, which can carry nothing else. NULL is valid. */
+bool call_is_utf8(const char *text);
 
 /* ---- objects.c: headers from and to values */
 
 void object_add_put_options(struct call *c, const wfldb_put_options *o);
 void object_condition(struct call *c, const char *name, const char *version);
+void object_as_of(struct call *c, const wfldb_as_of *as_of); /* NULL: the current one */
 int  object_read(struct call *c, wfldb_object *out);
 /* As wfldb_get_range; `c` is initialised, its sink and watch are set. out->size is what came. */
 int object_get_range(struct call *c, const char *if_match, uint64_t first, uint64_t count,

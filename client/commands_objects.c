@@ -3,6 +3,7 @@
  * rm and stat, and what commands on objects share: names, failures, printing. */
 #include "client/commands.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #define TEXT_BYTES_MAX (1u << 20)
@@ -38,9 +39,69 @@ int command_check_bucket(const char *text)
                     text);
 }
 
+bool command_is_folder(const char *key)
+{
+    return *key == '\0' || key[strlen(key) - 1] == '/';
+}
+
+/* The words are cut in place, in copies. */
+int command_make_pairs(const char *const *words, uint32_t count, wfldb_pair *out,
+                       const char *option)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        char *name = strdup(words[i]), *equals = name == NULL ? NULL : strchr(name, '=');
+
+        if (equals == NULL) {
+            free(name);
+            command_free_pairs(out, i);
+            return cli_fail(CLI_USAGE, "%s %s is not NAME=VALUE", option, words[i]);
+        }
+        *equals = '\0';
+        out[i] = (wfldb_pair){name, equals + 1};
+    }
+    return CLI_DONE;
+}
+
+void command_free_pairs(wfldb_pair *pairs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        free((char *)(uintptr_t)pairs[i].name);
+}
+
+/* ---- signals */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* Without SA_RESTART, so that a read or write that waits ends; once, so that the second one kills.
+ */
+void command_take_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    const int        numbers[] = {SIGINT, SIGTERM, SIGHUP};
+
+    for (size_t i = 0; i < WFL_COUNT(numbers); i++) {
+        struct sigaction before;
+
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_IGN) continue;
+        (void)sigaction(numbers[i], &action, NULL);
+    }
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
+}
+
+bool command_is_interrupted(void)
+{
+    return interrupted != 0;
+}
+
 /* ---- printing */
 
-static void write_pairs(wfl_json *json, const char *name, const wfldb_pair *pairs, size_t count)
+void command_write_pairs(wfl_json *json, const char *name, const wfldb_pair *pairs, size_t count)
 {
     wfl_json_key(json, name);
     wfl_json_object(json);
@@ -78,8 +139,26 @@ void command_print_object(const char *bucket, const char *key, const wfldb_objec
         wfl_json_cstr(&json, o->content_type == NULL ? "" : o->content_type);
         wfl_json_key(&json, "modified");
         wfl_json_cstr(&json, o->last_modified == NULL ? "" : o->last_modified);
-        write_pairs(&json, "meta", o->meta, o->meta_count);
-        write_pairs(&json, "tags", o->tags, o->tag_count);
+        command_write_pairs(&json, "meta", o->meta, o->meta_count);
+        command_write_pairs(&json, "tags", o->tags, o->tag_count);
+    }
+    wfl_json_end(&json);
+    cli_print_json(&text);
+    wfl_buf_fini(&text);
+}
+
+void command_print_texts(const struct command_text *texts, size_t count)
+{
+    wfl_buf  text;
+    wfl_json json;
+
+    wfl_buf_init(&text, &wfl_alloc_libc, TEXT_BYTES_MAX);
+    wfl_json_init(&json, &text);
+    wfl_json_object(&json);
+    for (size_t i = 0; i < count; i++) {
+        if (texts[i].value == NULL) continue;
+        wfl_json_key(&json, texts[i].name);
+        wfl_json_cstr(&json, texts[i].value);
     }
     wfl_json_end(&json);
     cli_print_json(&text);
@@ -104,11 +183,17 @@ int command_rm(struct command *c)
     const char *key;
     char       *bucket;
     wfldb_error err;
-    int         status = command_split(c->words.items[0], true, &bucket, &key);
+    int         status = command_split(c->words.items[0], true, &bucket, &key), rc;
 
     if (status != CLI_DONE) return status;
-    if (wfldb_delete(c->db, bucket, key, c->if_match, &err) != 0)
-        status = command_failed(&err, c->words.items[0]);
+    if (c->as_of.version != NULL && c->if_match != NULL) {
+        free(bucket);
+        return cli_fail(CLI_USAGE, "--version erases that one for good, --if-match removes the "
+                                   "current one: not both");
+    }
+    rc = c->as_of.version == NULL ? wfldb_delete(c->db, bucket, key, c->if_match, &err)
+                                  : wfldb_erase(c->db, bucket, key, c->as_of.version, &err);
+    if (rc != 0) status = command_failed(&err, c->words.items[0]);
     if (status == CLI_DONE && c->json) puts("{}");
     free(bucket);
     return status;
@@ -134,9 +219,11 @@ int command_stat(struct command *c)
     int          status = command_split(c->words.items[0], false, &bucket, &key);
 
     if (status != CLI_DONE) return status;
-    if (*key == '\0') {
+    if (*key == '\0' && (c->as_of.version != NULL || c->as_of.at != NULL)) {
+        status = cli_fail(CLI_USAGE, "--version and --at need BUCKET/KEY");
+    } else if (*key == '\0') {
         status = stat_bucket(c, bucket);
-    } else if (wfldb_head(c->db, bucket, key, &object, &err) != 0) {
+    } else if (wfldb_head_as_of(c->db, bucket, key, &c->as_of, &object, &err) != 0) {
         status = command_failed(&err, c->words.items[0]);
     } else if (c->json) {
         command_print_object(bucket, key, &object, NULL);

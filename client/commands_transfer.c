@@ -1,42 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * put, get, cat: what their words and options mean; the work is the library's. A first Ctrl-C lets
- * it stop in good order, so that the same command can go on; a second one ends at once. */
+ * put, get, cat: what their words and options mean; the work is the library's. */
 #include "client/commands.h"
 #include "client/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- options */
-
-/* "name=value" words into pairs; the words are cut in place in copies. */
-static int make_pairs(const char *const *words, uint32_t count, wfldb_pair *out, const char *option)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        char *name = strdup(words[i]), *equals = name == NULL ? NULL : strchr(name, '=');
-
-        if (equals == NULL) {
-            free(name);
-            for (uint32_t k = 0; k < i; k++)
-                free((char *)(uintptr_t)out[k].name);
-            return cli_fail(CLI_USAGE, "%s %s is not NAME=VALUE", option, words[i]);
-        }
-        *equals = '\0';
-        out[i] = (wfldb_pair){name, equals + 1};
-    }
-    return CLI_DONE;
-}
-
-static void free_pairs(wfldb_pair *pairs, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        free((char *)(uintptr_t)pairs[i].name);
-}
 
 /* $XDG_STATE_HOME/wfldb, else ~/.local/state/wfldb; NULL: nowhere. */
 static char *state_folder(void)
@@ -80,36 +54,12 @@ struct work {
     char                  *state_dir;
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-/* Without SA_RESTART, so that a read or write that waits ends; once, so that the second one kills.
- */
-static void take_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    const int        numbers[] = {SIGINT, SIGTERM, SIGHUP};
-
-    for (size_t i = 0; i < WFL_COUNT(numbers); i++) {
-        struct sigaction before;
-
-        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_IGN) continue;
-        (void)sigaction(numbers[i], &action, NULL);
-    }
-    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
-}
-
 static int on_progress(void *ctx, uint64_t done, uint64_t total)
 {
     struct work *w = ctx;
 
     progress_show(&w->progress, done, total);
-    return interrupted;
+    return command_is_interrupted();
 }
 
 static int work_begin(struct work *w, struct command *c, bool draw)
@@ -128,8 +78,9 @@ static int work_begin(struct work *w, struct command *c, bool draw)
                                           .no_multipart = c->no_multipart,
                                           .state_dir = w->state_dir,
                                           .progress = on_progress,
-                                          .progress_ctx = w};
-    take_signals();
+                                          .progress_ctx = w,
+                                          .as_of = c->as_of};
+    command_take_signals();
     progress_begin(&w->progress, draw && !c->json && !c->quiet);
     return CLI_DONE;
 }
@@ -180,15 +131,15 @@ static int put_with_options(struct command *c, const char *bucket, const char *k
                                  .if_match = c->if_match,
                                  .if_none_match = c->if_none_match,
                                  .buffered = c->buffered};
-    int               status = make_pairs(c->meta, meta_count, meta, "--meta");
+    int               status = command_make_pairs(c->meta, meta_count, meta, "--meta");
 
     if (status != CLI_DONE) return status;
-    status = make_pairs(c->tags, tag_count, tags, "--tag");
+    status = command_make_pairs(c->tags, tag_count, tags, "--tag");
     if (status == CLI_DONE) {
         status = put_fd(c, bucket, key, fd, path, &options);
-        free_pairs(tags, tag_count);
+        command_free_pairs(tags, tag_count);
     }
-    free_pairs(meta, meta_count);
+    command_free_pairs(meta, meta_count);
     return status;
 }
 
@@ -212,7 +163,7 @@ int command_put(struct command *c)
 
     if (status != CLI_DONE) return status;
     /* "BUCKET" or "BUCKET/folder/": the file keeps its name. */
-    if ((*key == '\0' || key[strlen(key) - 1] == '/') && strcmp(source, "-") != 0) {
+    if (command_is_folder(key) && strcmp(source, "-") != 0) {
         const char *slash = strrchr(source, '/');
 
         if (asprintf(&whole, "%s%s", key, slash == NULL ? source : slash + 1) < 0) whole = NULL;

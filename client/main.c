@@ -25,9 +25,31 @@ static const char help_text[] =
     "      --no-resume               from the start, and leave nothing to go on with\n"
     "      --quiet                   no progress bar; cat too\n"
     "  ls [-l] [-r] [BUCKET[/PREFIX]]  buckets, or keys by '/' (-r: all below)\n"
+    "      --at TIME|VERSION         as it was then\n"
     "  rm BUCKET/KEY [--if-match VERSION]\n"
     "  stat BUCKET[/KEY]             what is known of an object or a bucket\n"
     "  mb BUCKET   rb BUCKET         make, remove a bucket\n"
+    "  settings BUCKET [NAME=VALUE...]  show or change them; NAME=null: the default again\n"
+    "                                (an addition: the protocol names no such command)\n"
+    "\n"
+    "  versions BUCKET/KEY           all that are kept, newest first, deletions included\n"
+    "  get, cat, stat ... --version VERSION | --at TIME|VERSION   an older content\n"
+    "  rm BUCKET/KEY --version VERSION   erase that version for good\n"
+    "  cp BUCKET/KEY BUCKET/KEY      copy; in one bucket no content moves, from one into another\n"
+    "                                it is a download and an upload through this machine\n"
+    "  mv BUCKET/KEY BUCKET/KEY      rename, at once; into another bucket: copy as cp does, then\n"
+    "                                remove the source if nobody has changed it meanwhile\n"
+    "      --version VERSION         (cp) an older content\n"
+    "      --if-none-match  --if-match VERSION   of the target\n"
+    "      --meta NAME=VALUE...  --tag NAME=VALUE...   instead of the source's\n"
+    "      --buffered  --quiet\n"
+    "  batch FILE|- [BUCKET]         many changes or none, as JSON: "
+    "{\"ops\":[{\"op\":\"put\",...},...]};\n"
+    "                                without BUCKET each op names its \"bucket\"\n"
+    "  query BUCKET tag.NAME=VALUE...   objects that have all these tags; VALUE* by beginning\n"
+    "      --prefix PREFIX  -l  --include meta,tags,value   (value: with --json)\n"
+    "  watch BUCKET                  every change, from the oldest kept on, until Ctrl-C\n"
+    "      --prefix PREFIX  --after VERSION|now  --quiet\n"
     "\n"
     "  --credential FILE   else $WFLDB_CREDENTIAL, else ~/.config/wfldb/credential.json\n"
     "  --endpoint URL      else $WFLDB_ENDPOINT, else the credential's, else "
@@ -50,72 +72,85 @@ enum allowed { /* options that some commands take; those of all are not here */
                PARTS = 256, /* --parallel, --part-size, --no-multipart, --no-resume */
                QUIET = 512,
                GET_ALL = PARTS | QUIET,
+               VERSION = 1024,
+               AT = 2048,
+               PREFIX = 4096,
+               AFTER = 8192,
+               INCLUDE = 16384,
+               AS_OF = VERSION | AT,
+               COPY = IF_MATCH | IF_NONE_MATCH | BUFFERED | META | TAG | QUIET,
                PUT_ALL = CONTENT_TYPE | IF_MATCH | IF_NONE_MATCH | BUFFERED | META | TAG | GET_ALL,
 };
 
 struct global {
     const char *credential, *endpoint;
-    uint32_t    has_credential, has_endpoint, http2, json, help, version;
+    uint32_t    has_credential, has_endpoint, http2, json, help, has_version, has_at;
     uint32_t    longer, recursive, if_none_match, buffered, has_type, has_match;
     uint32_t    has_parallel, has_part_size, no_multipart, no_resume, quiet;
+    uint32_t    has_prefix, has_after, has_include;
 };
+
+#define FLAG(option, short_form, given)                                                            \
+    {                                                                                              \
+        .name = (option), .also = (short_form), .count = &(given)                                  \
+    }
+#define ONE(option, value, given)                                                                  \
+    {                                                                                              \
+        .name = (option), .has_value = true, .values = &(value), .max = 1, .count = &(given)       \
+    }
+#define MANY(option, list, given)                                                                  \
+    {                                                                                              \
+        .name = (option), .has_value = true, .repeats = true, .values = (list),                    \
+        .max = COMMAND_PAIRS_MAX, .count = &(given)                                                \
+    }
+
+/* `--version` alone is the program's, before something like one it is an object's. */
+static bool looks_like_version(const char *word)
+{
+    size_t len = strlen(word);
+
+    return len == WFL_ULID_TEXT_LEN &&
+           strspn(word, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == len;
+}
+
+static bool is_version(const char *word)
+{
+    wfl_ulid ulid;
+
+    return word != NULL && wfl_ulid_parse(wfl_slice_str(word), &ulid);
+}
 
 static int parse(int argc, char **argv, struct global *g, struct command *c)
 {
     const struct cli_option options[] = {
-        {.name = "--credential",
+        ONE("--credential", g->credential, g->has_credential),
+        ONE("--endpoint", g->endpoint, g->has_endpoint),
+        FLAG("--http2", NULL, g->http2),
+        FLAG("--json", NULL, g->json),
+        FLAG("--help", "-h", g->help),
+        {.name = "--version",
          .has_value = true,
-         .values = &g->credential,
+         .values = &c->as_of.version,
          .max = 1,
-         .count = &g->has_credential},
-        {.name = "--endpoint",
-         .has_value = true,
-         .values = &g->endpoint,
-         .max = 1,
-         .count = &g->has_endpoint},
-        {.name = "--http2", .count = &g->http2},
-        {.name = "--json", .count = &g->json},
-        {.name = "--help", .also = "-h", .count = &g->help},
-        {.name = "--version", .count = &g->version},
-        {.name = "-l", .also = "--long", .count = &g->longer},
-        {.name = "-r", .also = "--recursive", .count = &g->recursive},
-        {.name = "--content-type",
-         .has_value = true,
-         .values = &c->content_type,
-         .max = 1,
-         .count = &g->has_type},
-        {.name = "--if-match",
-         .has_value = true,
-         .values = &c->if_match,
-         .max = 1,
-         .count = &g->has_match},
-        {.name = "--if-none-match", .count = &g->if_none_match},
-        {.name = "--buffered", .count = &g->buffered},
-        {.name = "--parallel",
-         .has_value = true,
-         .values = &c->parallel,
-         .max = 1,
-         .count = &g->has_parallel},
-        {.name = "--part-size",
-         .has_value = true,
-         .values = &c->part_size,
-         .max = 1,
-         .count = &g->has_part_size},
-        {.name = "--no-multipart", .count = &g->no_multipart},
-        {.name = "--no-resume", .count = &g->no_resume},
-        {.name = "--quiet", .also = "-q", .count = &g->quiet},
-        {.name = "--meta",
-         .has_value = true,
-         .repeats = true,
-         .values = c->meta,
-         .max = COMMAND_PAIRS_MAX,
-         .count = &c->meta_count},
-        {.name = "--tag",
-         .has_value = true,
-         .repeats = true,
-         .values = c->tags,
-         .max = COMMAND_PAIRS_MAX,
-         .count = &c->tag_count},
+         .count = &g->has_version,
+         .fits = looks_like_version},
+        ONE("--at", c->as_of.at, g->has_at),
+        FLAG("-l", "--long", g->longer),
+        FLAG("-r", "--recursive", g->recursive),
+        ONE("--content-type", c->content_type, g->has_type),
+        ONE("--if-match", c->if_match, g->has_match),
+        FLAG("--if-none-match", NULL, g->if_none_match),
+        FLAG("--buffered", NULL, g->buffered),
+        ONE("--parallel", c->parallel, g->has_parallel),
+        ONE("--part-size", c->part_size, g->has_part_size),
+        FLAG("--no-multipart", NULL, g->no_multipart),
+        FLAG("--no-resume", NULL, g->no_resume),
+        FLAG("--quiet", "-q", g->quiet),
+        ONE("--prefix", c->prefix, g->has_prefix),
+        ONE("--after", c->after, g->has_after),
+        ONE("--include", c->include, g->has_include),
+        MANY("--meta", c->meta, c->meta_count),
+        MANY("--tag", c->tags, c->tag_count),
     };
     int status = cli_parse(argc, argv, options, WFL_COUNT(options), &c->words);
 
@@ -152,6 +187,11 @@ static int check_options(const struct global *g, const struct command *c, const 
         {PARTS, g->no_multipart, "--no-multipart"},
         {PARTS, g->no_resume, "--no-resume"},
         {QUIET, g->quiet, "--quiet"},
+        {VERSION, g->has_version, "--version"},
+        {AT, g->has_at, "--at"},
+        {PREFIX, g->has_prefix, "--prefix"},
+        {AFTER, g->has_after, "--after"},
+        {INCLUDE, g->has_include, "--include"},
     };
 
     for (size_t i = 0; i < WFL_COUNT(options); i++) {
@@ -160,6 +200,11 @@ static int check_options(const struct global *g, const struct command *c, const 
                             name);
         }
     }
+    if (g->has_version > 0 && !is_version(c->as_of.version))
+        return cli_fail(CLI_USAGE, "--version takes a version: 26 characters, as wfldb versions "
+                                   "lists them");
+    if (g->has_version > 0 && g->has_at > 0)
+        return cli_fail(CLI_USAGE, "--version or --at, not both");
     return CLI_DONE;
 }
 
@@ -173,13 +218,21 @@ static int run(const struct global *g, struct command *c)
         const char *usage;
     } commands[] = {
         {"put", PUT_ALL, 2, 2, command_put, "put FILE|- BUCKET/KEY"},
-        {"get", GET_ALL, 1, 2, command_get, "get BUCKET/KEY [FILE|-]"},
-        {"cat", QUIET, 1, 1, command_cat, "cat BUCKET/KEY"},
-        {"ls", LONGER | RECURSIVE, 0, 1, command_ls, "ls [-l] [-r] [BUCKET[/PREFIX]]"},
-        {"rm", IF_MATCH, 1, 1, command_rm, "rm BUCKET/KEY"},
-        {"stat", 0, 1, 1, command_stat, "stat BUCKET[/KEY]"},
+        {"get", GET_ALL | AS_OF, 1, 2, command_get, "get BUCKET/KEY [FILE|-]"},
+        {"cat", QUIET | AS_OF, 1, 1, command_cat, "cat BUCKET/KEY"},
+        {"ls", LONGER | RECURSIVE | AT, 0, 1, command_ls, "ls [-l] [-r] [BUCKET[/PREFIX]]"},
+        {"rm", IF_MATCH | VERSION, 1, 1, command_rm, "rm BUCKET/KEY"},
+        {"stat", AS_OF, 1, 1, command_stat, "stat BUCKET[/KEY]"},
+        {"versions", 0, 1, 1, command_versions, "versions BUCKET/KEY"},
+        {"cp", COPY | VERSION, 2, 2, command_cp, "cp BUCKET/KEY BUCKET/KEY"},
+        {"mv", COPY, 2, 2, command_mv, "mv BUCKET/KEY BUCKET/KEY"},
+        {"batch", BUFFERED, 1, 2, command_batch, "batch FILE|- [BUCKET]"},
+        {"query", PREFIX | LONGER | INCLUDE, 2, CLI_WORDS_MAX, command_query,
+         "query BUCKET tag.NAME=VALUE..."},
+        {"watch", PREFIX | AFTER | QUIET, 1, 1, command_watch, "watch BUCKET"},
         {"mb", 0, 1, 1, command_mb, "mb BUCKET"},
         {"rb", 0, 1, 1, command_rb, "rb BUCKET"},
+        {"settings", 0, 1, CLI_WORDS_MAX, command_settings, "settings BUCKET [NAME=VALUE...]"},
     };
     const char *name = c->words.items[0];
     int         status;
@@ -216,7 +269,7 @@ int main(int argc, char **argv)
         fputs(help_text, stdout);
         return cli_finish(CLI_DONE);
     }
-    if (g.version > 0) {
+    if (g.has_version > 0 && command.words.count == 0 && command.as_of.version == NULL) {
         puts("wfldb " WFL_VERSION);
         return cli_finish(CLI_DONE);
     }

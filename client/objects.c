@@ -163,9 +163,16 @@ int wfldb_put(wfldb *db, const char *bucket, const char *key, const void *data, 
     return rc;
 }
 
-int wfldb_get(wfldb *db, const char *bucket, const char *key,
-              int (*sink)(void *ctx, const void *data, size_t len), void *ctx, wfldb_object *out,
-              wfldb_error *err)
+void object_as_of(struct call *c, const wfldb_as_of *as_of)
+{
+    if (as_of == NULL) return;
+    call_param(c, "version", as_of->version);
+    call_param(c, "at", as_of->at);
+}
+
+int wfldb_get_as_of(wfldb *db, const char *bucket, const char *key, const wfldb_as_of *as_of,
+                    int (*sink)(void *ctx, const void *data, size_t len), void *ctx,
+                    wfldb_object *out, wfldb_error *err)
 {
     struct call c;
     wfl_hash    hash;
@@ -173,6 +180,7 @@ int wfldb_get(wfldb *db, const char *bucket, const char *key,
     int         rc;
 
     call_init(&c, db, "GET", bucket, key, err);
+    object_as_of(&c, as_of);
     c.sink = sink;
     c.ctx = ctx;
     rc = call_send(&c);
@@ -189,6 +197,13 @@ int wfldb_get(wfldb *db, const char *bucket, const char *key,
     }
     call_fini(&c);
     return rc;
+}
+
+int wfldb_get(wfldb *db, const char *bucket, const char *key,
+              int (*sink)(void *ctx, const void *data, size_t len), void *ctx, wfldb_object *out,
+              wfldb_error *err)
+{
+    return wfldb_get_as_of(db, bucket, key, NULL, sink, ctx, out, err);
 }
 
 bool object_content_range(const struct call *c, uint64_t *first, uint64_t *last, uint64_t *size)
@@ -263,16 +278,23 @@ int wfldb_get_range(wfldb *db, const char *bucket, const char *key, const char *
     return rc;
 }
 
-int wfldb_head(wfldb *db, const char *bucket, const char *key, wfldb_object *out, wfldb_error *err)
+int wfldb_head_as_of(wfldb *db, const char *bucket, const char *key, const wfldb_as_of *as_of,
+                     wfldb_object *out, wfldb_error *err)
 {
     struct call c;
     int         rc;
 
     call_init(&c, db, "HEAD", bucket, key, err);
+    object_as_of(&c, as_of);
     rc = call_send(&c);
     if (rc == 0) rc = object_read(&c, out);
     call_fini(&c);
     return rc;
+}
+
+int wfldb_head(wfldb *db, const char *bucket, const char *key, wfldb_object *out, wfldb_error *err)
+{
+    return wfldb_head_as_of(db, bucket, key, NULL, out, err);
 }
 
 int wfldb_delete(wfldb *db, const char *bucket, const char *key, const char *if_match,

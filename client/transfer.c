@@ -60,6 +60,7 @@ int transfer_init(struct transfer *t, wfldb *db, const char *bucket, const char 
     t->attempts = o->no_retry ? 1 : ATTEMPTS;
     t->multipart = o->no_multipart == 0;
     t->state_dir = o->state_dir;
+    t->as_of = o->as_of;
     t->progress = o->progress;
     t->progress_ctx = o->progress_ctx;
     t->total = WFLDB_LENGTH_UNKNOWN;

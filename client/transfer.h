@@ -23,6 +23,7 @@ struct transfer {
     unsigned    parallel, attempts;
     bool        multipart;
     const char *state_dir;
+    wfldb_as_of as_of; /* of a get */
     int (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *progress_ctx;
 

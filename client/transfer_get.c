@@ -52,6 +52,12 @@ struct get {
     bool                  noted, resumed; /* the state is of this round; an earlier call began it */
 };
 
+/* A moment is asked for once; what follows is of the version that was current then. */
+static wfldb_as_of as_of(const struct transfer *t, const char *version)
+{
+    return t->as_of.at != NULL && version[0] != '\0' ? (wfldb_as_of){.version = version} : t->as_of;
+}
+
 /* ---- one request into the file */
 
 struct fetch {
@@ -144,11 +150,13 @@ static void explain(const struct fetch *f, wfldb_error *err)
 static int fetch_once(struct fetch *f, wfldb *db, const struct watch *watch, bool ranged,
                       wfldb_object *out, wfldb_error *err)
 {
-    struct get *g = f->g;
-    struct call c;
-    int         rc;
+    struct get       *g = f->g;
+    const wfldb_as_of which = as_of(&g->t, g->version);
+    struct call       c;
+    int               rc;
 
     call_init(&c, db, "GET", g->t.bucket, g->t.key, err);
+    object_as_of(&c, &which);
     c.sink = to_file;
     c.ctx = f;
     c.watch = watch->watch;
@@ -349,7 +357,7 @@ static int go_on(struct get *g, wfldb_error *err)
     json_decref(note);
     if (!taken) return 0;
     g->noted = true;
-    if (wfldb_head(g->t.db, g->t.bucket, g->t.key, &g->object, err) != 0)
+    if (wfldb_head_as_of(g->t.db, g->t.bucket, g->t.key, &g->t.as_of, &g->object, err) != 0)
         return err->status == 404 ? 0 : -1;
     if (strcmp(g->object.version, g->version) != 0 || g->object.size != g->size) return 0;
     g->t.total = g->size;
@@ -627,10 +635,12 @@ static int on_stream(void *ctx, uint64_t moved)
 
 static int stream_once(struct stream *s, wfldb_object *out, wfldb_error *err)
 {
-    struct call c;
-    int         rc;
+    const wfldb_as_of which = as_of(&s->t, s->version);
+    struct call       c;
+    int               rc;
 
     call_init(&c, s->t.db, "GET", s->t.bucket, s->t.key, err);
+    object_as_of(&c, &which);
     c.sink = to_pipe;
     c.ctx = s;
     c.watch = on_stream;

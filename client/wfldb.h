@@ -86,9 +86,87 @@ int wfldb_get(wfldb *db, const char *bucket, const char *key,
               int (*sink)(void *ctx, const void *data, size_t len), void *ctx, wfldb_object *out,
               wfldb_error *err);
 int wfldb_head(wfldb *db, const char *bucket, const char *key, wfldb_object *out, wfldb_error *err);
-/* if_match: NULL, a version, or "*". */
+/* if_match: NULL, a version, or "*". Older versions stay as long as the bucket keeps them. */
 int wfldb_delete(wfldb *db, const char *bucket, const char *key, const char *if_match,
                  wfldb_error *err);
+
+/* ---- older versions: a version is a ULID, and with it a moment of its bucket */
+
+/* Which content of a key: one version, or what was current at a moment. NULL, or neither: the
+ * current one. Both at once the server refuses (400). */
+typedef struct wfldb_as_of {
+    const char *version; /* "version_not_found" (404) where it is not kept any more */
+    const char *at;      /* a version of any key of the bucket, or "2026-11-24T10:00:00Z";
+                          * "cursor_expired" (410) where it is older than what is kept */
+} wfldb_as_of;
+int wfldb_get_as_of(wfldb *db, const char *bucket, const char *key, const wfldb_as_of *as_of,
+                    int (*sink)(void *ctx, const void *data, size_t len), void *ctx,
+                    wfldb_object *out, wfldb_error *err);
+int wfldb_head_as_of(wfldb *db, const char *bucket, const char *key, const wfldb_as_of *as_of,
+                     wfldb_object *out, wfldb_error *err);
+
+typedef struct wfldb_version { /* a plain value */
+    char     version[32];
+    int      deleted; /* 1: a tombstone; then size is 0 and blake3 "" */
+    uint64_t size;    /* bytes */
+    char     blake3[65];
+    char     modified[40]; /* "2026-11-24T10:00:00.123Z" */
+} wfldb_version;
+/* Newest first, tombstones included. *out is the caller's to free(), NULL where there is none. */
+int wfldb_versions(wfldb *db, const char *bucket, const char *key, wfldb_version **out,
+                   size_t *count, wfldb_error *err);
+/* Erase one version for good: nothing brings it back. Of the current one, the key has no object
+ * afterwards. */
+int wfldb_erase(wfldb *db, const char *bucket, const char *key, const char *version,
+                wfldb_error *err);
+
+/* ---- batches: all or nothing, at once and durable together */
+
+enum wfldb_op_kind { WFLDB_PUT, WFLDB_DELETE, WFLDB_COPY, WFLDB_CHECK };
+typedef struct wfldb_op { /* zero value of what a kind does not need */
+    enum wfldb_op_kind kind;
+    const char        *bucket; /* where the batch goes across buckets; else NULL */
+    const char        *key;
+    const char        *if_match;      /* a version, or "*" */
+    int                if_none_match; /* 1: only where the key has no object */
+    const void        *data;          /* of a put */
+    size_t             data_len;
+    const char        *content_type;        /* of a put; NULL: application/octet-stream */
+    const char        *from, *from_version; /* of a copy; from_version NULL: the current one */
+    const wfldb_pair  *meta, *tags; /* of a put or a copy; NULL in a copy: those of `from` */
+    size_t             meta_count, tag_count;
+} wfldb_op;
+#define WFLDB_OPS_MAX 1000
+
+typedef struct wfldb_op_result {
+    char version[32]; /* that the op made; "" of a check */
+    int  failed;      /* 1: this op's condition did not hold */
+} wfldb_op_result;
+
+/* bucket: of all ops; NULL: each names its own. Together at most 16 MiB as JSON, contents in
+ * base64. buffered: as with a put. results: NULL, or place for `count`; set on success and where
+ * conditions fail ("precondition_failed", 412), which is when nothing at all was done. */
+int wfldb_batch(wfldb *db, const char *bucket, const wfldb_op *ops, size_t count, int buffered,
+                wfldb_op_result *results, wfldb_error *err);
+/* The same as a JSON text (protocol, Batches). *document: the answer, freed with free(). failed,
+ * failed_count: the ops whose conditions did not hold, by index from 0; place for WFLDB_OPS_MAX. */
+int wfldb_batch_json(wfldb *db, const char *bucket, const char *json, size_t json_len, int buffered,
+                     char **document, uint32_t *failed, size_t *failed_count, wfldb_error *err);
+
+typedef struct wfldb_copy_options {  /* zero value: none */
+    const char       *from_version;  /* NULL: the current one */
+    const char       *if_match;      /* of the target: a version, or "*" */
+    int               if_none_match; /* 1: only where the target has no object */
+    int               buffered;
+    const wfldb_pair *meta, *tags; /* NULL: those of the source */
+    size_t            meta_count, tag_count;
+} wfldb_copy_options;
+/* Within a bucket: no content moves, whatever its size. version: NULL, or place for the copy's. */
+int wfldb_copy(wfldb *db, const char *bucket, const char *from, const char *to,
+               const wfldb_copy_options *options, char version[32], wfldb_error *err);
+/* Copy and delete in one batch: nobody ever sees both or neither. from_version must be NULL. */
+int wfldb_move(wfldb *db, const char *bucket, const char *from, const char *to,
+               const wfldb_copy_options *options, char version[32], wfldb_error *err);
 
 /* ---- content of any size, in pieces that the caller makes or takes */
 
@@ -161,7 +239,8 @@ typedef struct wfldb_transfer_options { /* zero value: the defaults, without pro
     /* Called in the caller's thread about ten times a second: bytes done, of how many (UINT64_MAX:
      * not known). Not 0: stop, the call fails with "stopped". NULL: none. */
     int (*progress)(void *ctx, uint64_t done, uint64_t total);
-    void *progress_ctx;
+    void       *progress_ctx;
+    wfldb_as_of as_of; /* of a get; neither: the current one */
 } wfldb_transfer_options;
 
 /* Store what `fd` gives, from where it stands to its end; the position of a regular file is left
@@ -186,17 +265,32 @@ int wfldb_get_fd(wfldb *db, const char *bucket, const char *key, int fd,
 int wfldb_get_file(wfldb *db, const char *bucket, const char *key, const char *path, unsigned mode,
                    const wfldb_transfer_options *transfer, wfldb_object *out, wfldb_error *err);
 
+/* From one bucket into another, or the same: a download and an upload that streams through here, on
+ * two connections and with a thread while it lasts. The copy has the hash of the source, or there
+ * is none. source: NULL, or what was copied; its version is what a delete of it should ask for. Of
+ * `transfer` only no_retry and progress count; it may be NULL, and so may `options`. */
+int wfldb_copy_across(wfldb *db, const char *from_bucket, const char *from, const char *to_bucket,
+                      const char *to, const wfldb_copy_options *options,
+                      const wfldb_transfer_options *transfer, wfldb_object *source,
+                      wfldb_object *out, wfldb_error *err);
+
 /* ---- listings */
 
 typedef struct wfldb_scan_options { /* zero value: from the start, 100 a page */
     const char *prefix, *after, *end, *delimiter, *cursor;
     int         limit;
     int         reverse;
+    const char *at;      /* as it was at a version, or an RFC 3339 time */
+    const char *include; /* any of "meta,tags,value" */
 } wfldb_scan_options;
 
 typedef struct wfldb_item {
-    const char *key, *version, *blake3, *content_type, *modified;
-    uint64_t    size;
+    const char       *key, *version, *blake3, *content_type, *modified;
+    uint64_t          size;
+    const wfldb_pair *meta, *tags; /* where included */
+    size_t            meta_count, tag_count;
+    const void       *value; /* the content, where included and at most 64 KiB; else NULL */
+    size_t            value_len;
 } wfldb_item;
 
 typedef struct wfldb_page {
@@ -212,6 +306,15 @@ int  wfldb_scan(wfldb *db, const char *bucket, const wfldb_scan_options *options
                 wfldb_error *err);
 void wfldb_page_free(wfldb_page *p);
 
+typedef struct wfldb_query_options { /* zero value: 100 a page */
+    const char *prefix, *cursor, *include;
+    int         limit;
+} wfldb_query_options;
+/* Live objects that have all of `tags` (1 to 8), by key; a value that ends in "*" matches by
+ * beginning. A page as of a scan. */
+int wfldb_query(wfldb *db, const char *bucket, const wfldb_pair *tags, size_t tag_count,
+                const wfldb_query_options *options, wfldb_page *out, wfldb_error *err);
+
 /* ---- buckets: documents are JSON texts, freed with free() */
 
 int wfldb_bucket_create(wfldb *db, const char *bucket, const char *settings_json, char **document,
@@ -219,6 +322,50 @@ int wfldb_bucket_create(wfldb *db, const char *bucket, const char *settings_json
 int wfldb_bucket_info(wfldb *db, const char *bucket, char **document, wfldb_error *err);
 int wfldb_bucket_delete(wfldb *db, const char *bucket, wfldb_error *err);
 int wfldb_bucket_list(wfldb *db, char **document, wfldb_error *err);
+/* patch_json: settings to change, null for back to the default (JSON Merge Patch). */
+int wfldb_bucket_patch(wfldb *db, const char *bucket, const char *patch_json, char **document,
+                       wfldb_error *err);
+
+/* ---- changes: every commit of a bucket, in order, none left out and none twice */
+
+typedef struct wfldb_change { /* "" and 0 of what it does not have */
+    const char *version;      /* its position, too */
+    const char *op;           /* "put", "delete", "erase" */
+    const char *key, *blake3;
+    uint64_t    size;
+    const char *by, *jti; /* who: a client's thumbprint, and the packet */
+    const char *erased;   /* the version that an erase took */
+    const char *json;     /* all of it, on one line */
+} wfldb_change;
+
+typedef struct wfldb_changes_options { /* zero value: from the oldest kept, 100 a page */
+    const char *prefix;
+    const char *after; /* a position; "now": from here on; "cursor_expired" (410) where it is older
+                        * than what is kept */
+    int limit;         /* of a page */
+    int wait_s;        /* up to 60: a page waits so long for a change */
+    /* Of a watch, about once a second and before each wait: where it stands ("" : not known yet).
+     * Not 0: stop, the call fails with "stopped". NULL: none. Position and error live as long as
+     * the call; `why`: the connection is lost, it will be tried again; NULL: it stands. */
+    int (*tick)(void *ctx, const char *position, const wfldb_error *why);
+    void *tick_ctx;
+} wfldb_changes_options;
+
+typedef struct wfldb_change_page {
+    wfldb_change *items;
+    size_t        count;
+    char          next[32]; /* where the next page begins: its `after` */
+    void         *own;
+} wfldb_change_page;
+int  wfldb_changes(wfldb *db, const char *bucket, const wfldb_changes_options *options,
+                   wfldb_change_page *out, wfldb_error *err);
+void wfldb_change_page_free(wfldb_change_page *p);
+
+/* Follow the changes: hands each to `change`, whose strings live as long as that call (0: go on;
+ * else this one fails with "stopped"). Once it has stood, a lost connection is made again, for
+ * ever, with pauses of up to 5 s, and goes on behind the last change. Returns only on failure. */
+int wfldb_watch(wfldb *db, const char *bucket, const wfldb_changes_options *options,
+                int (*change)(void *ctx, const wfldb_change *c), void *ctx, wfldb_error *err);
 
 /* ---- the server's scrub, which verifies every chunk; for clients that hold `admin`. Documents are
  * JSON texts, freed with free(); NULL: not wanted. */

@@ -256,9 +256,114 @@ static int files(wfldb *db, wfldb_error *err)
     return rc;
 }
 
+static int patch(wfldb *db, wfldb_error *err)
+{
+    char *document = NULL;
+    int   rc = wfldb_bucket_patch(db, STREAMS, "{\"versions\":2}", &document, err);
+
+    if (rc == 0) must(strstr(document, "\"versions\":2") != NULL, "patch", err);
+    free(document);
+    return rc;
+}
+
+static int versions(wfldb *db, wfldb_error *err)
+{
+    wfldb_version    *list = NULL;
+    size_t            count = 0;
+    struct sink       sink = {.len = 0};
+    wfldb_object      object = {0};
+    const wfldb_as_of none = {.version = "01ARZ3NDEKTSV4RRFFQ69G5FAV"};
+    wfldb_as_of       as_of = {0};
+    int               rc = wfldb_put(db, STREAMS, "v", "old", 3, NULL, &object, err);
+
+    wfldb_object_free(&object);
+    if (rc == 0) rc = wfldb_versions(db, STREAMS, "v", &list, &count, err);
+    if (rc == 0) {
+        must(count >= 1 && !list[0].deleted && list[0].size == 3, "versions", err);
+        as_of.version = list[0].version;
+        rc = wfldb_head_as_of(db, STREAMS, "v", &as_of, &object, err);
+        wfldb_object_free(&object);
+    }
+    if (rc == 0) {
+        as_of = (wfldb_as_of){.at = list[0].version};
+        rc = wfldb_get_as_of(db, STREAMS, "v", &as_of, take, &sink, &object, err);
+        wfldb_object_free(&object);
+    }
+    if (rc == 0) must(sink.len == 3 && memcmp(sink.text, "old", 3) == 0, "as of", err);
+    if (rc == 0) rc = wfldb_erase(db, STREAMS, "v", list[0].version, err);
+    free(list);
+    if (rc != 0) return rc;
+    must(wfldb_head_as_of(db, STREAMS, "v", &none, &object, err) != 0, "no such version", err);
+    return err->status == 404 ? 0 : -1;
+}
+
+static int batches(wfldb *db, wfldb_error *err)
+{
+    const wfldb_pair pairs[] = {{"kind", "batch"}};
+    const wfldb_op   ops[] = {{.kind = WFLDB_PUT,
+                               .key = "b",
+                               .data = "\0\xFF",
+                               .data_len = 2,
+                               .content_type = "text/plain",
+                               .meta = pairs,
+                               .meta_count = 1,
+                               .tags = pairs,
+                               .tag_count = 1},
+                              {.kind = WFLDB_CHECK, .key = "no such", .if_none_match = 1}};
+    const wfldb_op   wrong[] = {{.kind = WFLDB_DELETE, .key = "b"},
+                                {.kind = WFLDB_CHECK, .key = "no such", .if_match = "*"}};
+    const wfldb_op   across[] = {
+          {.kind = WFLDB_CHECK, .bucket = STREAMS, .key = "b", .if_match = "*"}};
+    const wfldb_copy_options options = {.buffered = 1, .tags = pairs, .tag_count = 1};
+    wfldb_op_result          results[2];
+    char                     version[32];
+    int                      rc = wfldb_batch(db, STREAMS, ops, 2, 1, results, err);
+
+    if (rc != 0) return rc;
+    must(strlen(results[0].version) == 26 && results[1].version[0] == '\0', "results", err);
+    rc = wfldb_batch(db, NULL, across, 1, 0, NULL, err);
+    if (rc != 0) return rc;
+    must(wfldb_batch(db, STREAMS, wrong, 2, 0, results, err) != 0, "a wrong condition", err);
+    if (err->status != 412) return -1;
+    must(!results[0].failed && (results[1].failed || countdown < 0), "which failed", err);
+    rc = wfldb_copy(db, STREAMS, "b", "b2", NULL, version, err);
+    if (rc == 0) must(strlen(version) == 26, "copy", err);
+    if (rc == 0) rc = wfldb_move(db, STREAMS, "b2", "b3", &options, version, err);
+    return rc == 0 ? wfldb_delete(db, STREAMS, "b3", NULL, err) : rc;
+}
+
+static int query(wfldb *db, wfldb_error *err)
+{
+    const wfldb_pair          tags[] = {{"kind", "batch"}};
+    const wfldb_query_options options = {.prefix = "b", .include = "meta,tags,value"};
+    wfldb_page                page = {0};
+    int                       rc = wfldb_query(db, STREAMS, tags, 1, &options, &page, err);
+
+    if (rc == 0) {
+        const wfldb_item *item = page.items;
+
+        must(page.item_count >= 1 && strcmp(item->key, "b") == 0, "query", err);
+        must(item->tag_count == 1 && item->meta_count == 1, "its pairs", err);
+        must(item->value_len == 2 && memcmp(item->value, "\0\xFF", 2) == 0, "its value", err);
+    }
+    wfldb_page_free(&page);
+    return rc;
+}
+
+static int copy_across(wfldb *db, wfldb_error *err)
+{
+    wfldb_object source = {0}, object = {0};
+    int rc = wfldb_copy_across(db, STREAMS, "b", STREAMS, "a", NULL, NULL, &source, &object, err);
+
+    if (rc == 0) must(source.size == 2 && strcmp(source.blake3, object.blake3) == 0, "across", err);
+    wfldb_object_free(&source);
+    wfldb_object_free(&object);
+    return rc;
+}
+
 static int delete_all(wfldb *db, wfldb_error *err)
 {
-    static const char *const keys[] = {"s", "u", "f", "p"};
+    static const char *const keys[] = {"s", "u", "f", "p", "a", "b"};
     int                      rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sizeof keys / sizeof keys[0]; i++)
@@ -288,7 +393,9 @@ static int delete_and_refusals(wfldb *db, wfldb_error *err)
 static int all(const wfldb_options *options, wfldb_error *err)
 {
     static int (*const steps[])(wfldb * db, wfldb_error * err) = {
-        put, get, head, scan, documents, streams, upload, files, delete_all, delete_and_refusals};
+        put,     get,    head,        scan,       documents,
+        streams, upload, files,       patch,      versions,
+        batches, query,  copy_across, delete_all, delete_and_refusals};
     wfldb *db = wfldb_open(options, err);
     int    rc = db == NULL ? -1 : 0;
 

@@ -8,7 +8,8 @@ class Relay:
     """Passes connections on to `target` ("host:port", may change). `up` and `down` count bytes to and from it.
 
     hold_up, hold_down: after so many more bytes that way nothing moves any more, and `held` is set; release() ends
-    that and cuts what is open. cut_every: connections are cut each time so many bytes have passed."""
+    that and cuts what is open, resume() ends it and cuts nothing. cut_every: connections are cut each time so many bytes
+    have passed."""
 
     def __init__(self, target):
         self.target = target
@@ -51,6 +52,12 @@ class Relay:
             self.limits = {"up": None, "down": None}
             self.held.clear()
             self._cut_locked()
+            self.changed.notify_all()
+
+    def resume(self):
+        with self.changed:
+            self.limits = {"up": None, "down": None}
+            self.held.clear()
             self.changed.notify_all()
 
     def _cut_locked(self):
