@@ -26,6 +26,7 @@ struct merge {
 };
 
 #define RECORD_BYTES_MAX (8u << 20) /* of a page */
+#define STEPS_MAX        8          /* over versions of a key, before a seek is cheaper */
 
 static wfl_slice at_key(const struct merge *m)
 {
@@ -92,10 +93,16 @@ static void pass_key(struct merge *m)
     wfl_slice o = wfl_key_object(m->s->id, at_key(m), object);
     wfl_slice h = wfl_key_history(m->s->id, at_key(m), NULL, history);
 
-    if (!m->s->op->reverse) {
-        object[o.len++] = 0;    /* the smallest key above */
-        history[h.len - 1] = 1; /* behind all versions of this one */
-        move_both(m, o, h);
+    if (!m->s->op->reverse) { /* both stand at the key or behind it */
+        if (wfl_slice_eq(object_key(m), at_key(m))) wfl_iter_step(m->objects.it, false);
+        for (int i = 0; wfl_slice_eq(history_key(m), at_key(m)); i++) {
+            if (i < STEPS_MAX) {
+                wfl_iter_step(m->history.it, false);
+                continue;
+            }
+            history[h.len - 1] = 1; /* behind all versions of this one */
+            wfl_iter_seek(m->history.it, h);
+        }
         return;
     }
     /* Reverse: what is below. A seek to the key itself may land on it. */

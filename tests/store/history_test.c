@@ -4,6 +4,8 @@
  * settings take away again: number, time, expiry, erasing, the end of a bucket. */
 #include "fixture.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -567,6 +569,55 @@ static void pages_are_of_one_moment_while_keys_change(void **state)
     free(m);
 }
 
+struct writer {
+    struct fixture *f;
+    atomic_bool     stop;
+};
+
+static void *write_on(void *arg)
+{
+    struct writer *w = arg;
+
+    for (uint32_t n = 0; !atomic_load(&w->stop); n++) {
+        struct wfl_put op = {.bucket = WFL_S("photos"),
+                             .key = wfl_slice_str(KEYS[n * 7 % WFL_COUNT(KEYS)]),
+                             .durability = WFL_BUFFERED};
+
+        if (n % 3 == 0)
+            (void)delete_key(w->f, "photos", KEYS[n * 5 % WFL_COUNT(KEYS)]);
+        else
+            assert_code(put_op(w->f, &op), WFL_OK);
+        wfl_put_fini(&op);
+    }
+    return NULL;
+}
+
+/* Page by page now, then all at once at the moment that the pages have named: the same. */
+static void pages_are_what_is_told_of_their_moment_later(void **state)
+{
+    struct fixture *f = *state;
+    struct writer   w = {.f = f};
+    struct listing  pages, whole;
+    struct model   *m = begin(f);
+    pthread_t       thread;
+
+    m->count[0] = 0; /* the writer's keys are not the model's */
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
+    for (int i = 0; i < 300; i++) {
+        struct wfl_scan op = {.bucket = WFL_S("photos"), .limit = 3, .reverse = i % 2 == 0};
+
+        op.moment = (wfl_ulid){{0}};
+        wfl_ulid at = ask_all(f, m, op, 0, &pages);
+        op.moment = at;
+        op.limit = 100;
+        (void)ask_all(f, m, op, 0, &whole);
+        assert_same(&op, &pages, &whole);
+    }
+    atomic_store(&w.stop, true);
+    pthread_join(thread, NULL);
+    free(m);
+}
+
 /* ---- what is kept */
 
 static void the_number_of_versions_is_exact_at_once(void **state)
@@ -825,6 +876,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BOTH(every_moment_is_as_the_model_has_it),
         ON_BOTH(pages_are_of_one_moment_while_keys_change),
+        ON(local, pages_are_what_is_told_of_their_moment_later),
         ON_BOTH(the_number_of_versions_is_exact_at_once),
         ON_BOTH(the_time_of_a_version_ends_in_its_second),
         ON_BOTH(a_bound_that_is_set_later_holds_for_what_is_there),
