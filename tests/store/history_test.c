@@ -865,6 +865,158 @@ static void a_deleted_bucket_leaves_nothing(void **state)
     assert_code(create(f, "photos", ""), WFL_OK);
 }
 
+/* ---- one thing at a time goes wrong */
+
+static wfl_hash all_rows(struct fixture *f)
+{
+    struct wfl_hasher h;
+
+    wfl_hasher_init(&h);
+    for (int space = 0; space < WFL_SPACE_COUNT; space++) {
+        struct wfl_engine_range range = {
+            .space = (enum wfl_space)space, .limit = 1000000, .bytes_max = 1u << 30};
+
+        assert_code(wfl_engine_range_now(f->engine, &range), WFL_OK);
+        for (uint32_t i = 0; i < range.count; i++) {
+            uint64_t lens[3] = {(uint64_t)space, range.pairs[i].key.len, range.pairs[i].value.len};
+
+            wfl_hasher_add(&h, wfl_slice_of(lens, sizeof lens));
+            wfl_hasher_add(&h, range.pairs[i].key);
+            wfl_hasher_add(&h, range.pairs[i].value);
+        }
+        wfl_engine_range_free(&range);
+    }
+    return wfl_hasher_result(&h);
+}
+
+struct sweep {
+    wfl_ulid two, tombstone, middle;
+};
+
+static wfl_code put_tagged(struct fixture *f, wfl_slice content, const char *colour, wfl_ulid *out)
+{
+    struct wfl_name_value tag = {WFL_S("colour"), wfl_slice_str(colour)};
+    struct wfl_put        op = {.bucket = WFL_S("photos"),
+                                .key = WFL_S("k"),
+                                .content = content,
+                                .blake3 = wfl_hash_of(content),
+                                .tags = &tag,
+                                .tag_count = 1};
+    wfl_code              rc = put_any(f, &op);
+
+    *out = op.version;
+    wfl_put_fini(&op);
+    return rc;
+}
+
+static wfl_code try_put(struct fixture *f, struct sweep *s)
+{
+    return put_tagged(f, bytes_of_len(2000, 2), "blue", &s->two);
+}
+static wfl_code try_delete(struct fixture *f, struct sweep *s)
+{
+    struct wfl_delete op = {.bucket = WFL_S("photos"), .key = WFL_S("k")};
+    wfl_code          rc = delete_op(f, &op);
+
+    s->tombstone = op.version;
+    return rc;
+}
+static wfl_code try_erase_tombstone(struct fixture *f, struct sweep *s)
+{
+    return erase(f, "k", s->tombstone);
+}
+static wfl_code try_erase_current(struct fixture *f, struct sweep *s)
+{
+    return erase(f, "k", s->two);
+}
+static wfl_code try_put_again(struct fixture *f, struct sweep *s)
+{
+    return put_tagged(f, WFL_S("middle"), "red", &s->middle);
+}
+static wfl_code try_put_last(struct fixture *f, struct sweep *s)
+{
+    return put_tagged(f, WFL_S("last"), "red", &s->two);
+}
+static wfl_code try_erase_middle(struct fixture *f, struct sweep *s)
+{
+    return erase(f, "k", s->middle);
+}
+static wfl_code try_collect(struct fixture *f, struct sweep *s)
+{
+    wfl_error err;
+    bool      left;
+
+    (void)s;
+    return wfl_store_collect(f->store, &left, &err);
+}
+
+static const struct {
+    const char *name;
+    wfl_code (*run)(struct fixture *f, struct sweep *s);
+    size_t objects, history, values; /* rows after it */
+    bool   at_once;                  /* in one commit: all of it or nothing */
+} steps[] = {
+    {"put", try_put, 1, 1, 1, true},
+    {"delete", try_delete, 0, 3, 1, true},
+    {"erase a tombstone", try_erase_tombstone, 1, 1, 1, true},
+    {"erase the current one", try_erase_current, 1, 0, 0, true},
+    {"put again", try_put_again, 1, 1, 0, true},
+    {"put the last", try_put_last, 1, 2, 0, true},
+    {"erase what is in the middle", try_erase_middle, 1, 1, 0, true},
+    {"collect", try_collect, 1, 1, 0, false},
+};
+
+static void sweep(struct fixture *f, bool memory)
+{
+    struct sweep s;
+
+    patch(f, "{\"versions\":-1,\"expire_seconds\":100}");
+    assert_code(put_tagged(f, large_of(1100000, 1), "red", &s.two), WFL_OK);
+    for (size_t i = 0; i < WFL_COUNT(steps); i++) {
+        wfl_code rc;
+        uint64_t k = 0;
+
+        do {
+            wfl_hash before = all_rows(f), after;
+
+            k++;
+            if (memory)
+                f->refuse = f->allocs + k;
+            else
+                wfl_memory_fail(f->engine, k, WFL_DISK_FULL);
+            rc = steps[i].run(f, &s);
+            f->refuse = 0;
+            wfl_memory_fail(f->engine, 0, WFL_OK);
+            if (rc != WFL_OK && rc != (memory ? WFL_NOMEM : WFL_DISK_FULL))
+                fail_msg("%s: %s", steps[i].name, wfl_code_name(rc));
+            after = all_rows(f);
+            if (rc != WFL_OK && steps[i].at_once && memcmp(&before, &after, sizeof after) != 0)
+                fail_msg("%s: half done at %llu", steps[i].name, (unsigned long long)k);
+            if (rc != WFL_OK && (k < 8 || k % 8 == 0)) assert_recounts(f);
+        } while (rc != WFL_OK);
+        if (k < 2) fail_msg("%s: nothing failed", steps[i].name);
+        assert_int_equal(rows(f, WFL_SPACE_OBJECTS), steps[i].objects);
+        assert_int_equal(rows(f, WFL_SPACE_HISTORY), steps[i].history);
+        assert_int_equal(rows(f, WFL_SPACE_VALUES), steps[i].values);
+        assert_recounts(f);
+    }
+    advance_s(f, 100);
+    collect_all(f);
+    assert_int_equal(rows(f, WFL_SPACE_OBJECTS) + rows(f, WFL_SPACE_HISTORY), 0);
+    assert_nothing_large(f);
+    assert_recounts(f);
+}
+
+static void any_refused_allocation_leaves_nothing_half_done(void **state)
+{
+    sweep(*state, true);
+}
+
+static void any_failed_call_of_the_engine_leaves_nothing_half_done(void **state)
+{
+    sweep(*state, false);
+}
+
 #define ON(engine, test)                                                                           \
     {                                                                                              \
 #test " (" #engine ")", test, fixture_setup_##engine, fixture_teardown, NULL               \
@@ -886,6 +1038,8 @@ int main(void)
         ON_BOTH(a_moment_before_what_is_kept_is_said),
         ON_BOTH(what_was_not_kept_leaves_no_past_behind),
         ON_BOTH(a_deleted_bucket_leaves_nothing),
+        ON(memory, any_refused_allocation_leaves_nothing_half_done),
+        ON(memory, any_failed_call_of_the_engine_leaves_nothing_half_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
