@@ -207,7 +207,12 @@ static void past_in_pool(struct wfl_engine_work *work)
     struct scan     *s = work->arg;
     struct wfl_scan *op = s->op;
 
-    (void)finish(op, scan_at_moment(s, &s->moment));
+    wfl_code rc = scan_at_moment(s, &s->moment);
+
+    /* Nobody has asked for that moment: what is there now will do. */
+    if (rc == WFL_CURSOR_EXPIRED && wfl_ulid_is_zero(&op->moment)) rc = run(s, start_range(s));
+    if (rc == WFL_PENDING) return; /* it may be done and gone */
+    (void)finish(op, rc);
     op->done(op);
 }
 

@@ -5,7 +5,8 @@
  * group costs what it takes to find one live key in it, then one seek. Keys that were deleted since
  * lie in the history alone; keys that came since lie among the objects alone.
  *
- * Exact from the bucket's floor on; the caller has compared it. */
+ * Exact from the bucket's floor on, which is the view's: what was taken away since the caller
+ * looked has raised it. Fails with CURSOR_EXPIRED below it, and with what a page may say. */
 #include "store/history.h"
 #include "store/scan.h"
 
@@ -296,6 +297,7 @@ wfl_code scan_at_moment(struct scan *s, const wfl_ulid *moment)
     struct wfl_scan *op = s->op;
     struct merge     m = {.s = s, .moment = *moment, .err = &op->err};
     bool             more = false;
+    wfl_ulid         floor;
     wfl_code         rc;
 
     op->item_count = op->prefix_count = s->slot_count = 0;
@@ -305,6 +307,9 @@ wfl_code scan_at_moment(struct scan *s, const wfl_ulid *moment)
     if (op->items == NULL || op->prefixes == NULL || s->slots == NULL)
         return wfl_fail(&op->err, WFL_NOMEM, "no memory for a page");
     rc = wfl_view_open(s->store->engine, &m.view, &op->err);
+    if (rc == WFL_OK) rc = wfl_view_floor(m.view, s->id, &floor, &op->err);
+    if (rc == WFL_OK && wfl_ulid_cmp(moment, &floor) < 0)
+        rc = wfl_fail(&op->err, WFL_CURSOR_EXPIRED, "what the bucket held then is no longer kept");
     if (rc == WFL_OK) rc = open_side(&m, &m.objects, WFL_SPACE_OBJECTS);
     if (rc == WFL_OK) rc = open_side(&m, &m.history, WFL_SPACE_HISTORY);
     if (rc == WFL_OK) {

@@ -618,6 +618,34 @@ static void pages_are_what_is_told_of_their_moment_later(void **state)
     free(m);
 }
 
+/* Between the look at the bucket and the page: more than the bucket keeps, and its pruning. */
+static void overtake(struct fixture *f, size_t n)
+{
+    (void)n;
+    f->on_alloc = NULL;
+    for (int i = 0; i < 3; i++)
+        assert_code(put(f, "photos", "k", WFL_S("later")), WFL_OK);
+    (void)collect(f);
+}
+
+static void a_key_that_stays_is_listed_though_its_past_is_taken_away(void **state)
+{
+    struct fixture *f = *state;
+    wfl_ulid        moment;
+
+    patch(f, "{\"versions\":1}");
+    moment = put_version(f, "k", WFL_S("x"));
+    for (int asked = 0; asked < 2; asked++) {
+        struct wfl_scan op = {.bucket = WFL_S("photos"), .limit = 10};
+
+        if (asked) op.moment = moment = info(f, "photos").version;
+        f->on_alloc = overtake;
+        assert_code(scan_op(f, &op), asked ? WFL_CURSOR_EXPIRED : WFL_OK);
+        assert_int_equal(op.item_count, asked ? 0 : 1);
+        wfl_scan_fini(&op);
+    }
+}
+
 /* ---- what is kept */
 
 static void the_number_of_versions_is_exact_at_once(void **state)
@@ -1029,6 +1057,7 @@ int main(void)
         ON_BOTH(every_moment_is_as_the_model_has_it),
         ON_BOTH(pages_are_of_one_moment_while_keys_change),
         ON(local, pages_are_what_is_told_of_their_moment_later),
+        ON_BOTH(a_key_that_stays_is_listed_though_its_past_is_taken_away),
         ON_BOTH(the_number_of_versions_is_exact_at_once),
         ON_BOTH(the_time_of_a_version_ends_in_its_second),
         ON_BOTH(a_bound_that_is_set_later_holds_for_what_is_there),
