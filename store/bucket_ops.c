@@ -122,6 +122,7 @@ static wfl_code patch_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *
         b->settings = before;
         return rc;
     }
+    b->has_rest |= wfl_keeps_history(&before) && !wfl_keeps_history(&b->settings);
     b->patched = true;
     wfl_buckets_touch(s, b);
     s->trashed = true; /* the collector has something to do */

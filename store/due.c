@@ -16,7 +16,7 @@
 
 struct due {
     struct wfl_store *store;
-    wfl_slice         row; /* key of DUE */
+    wfl_slice         row; /* key of DUE; empty: it is done at once, without one */
     uint64_t          due_ms;
     uint8_t           kind;
     uint32_t          id;
@@ -53,7 +53,8 @@ static wfl_code commit(struct due *d,
 
 static wfl_code drop_row(struct due *d, struct wfl_txn *t, wfl_error *err)
 {
-    return d->again ? WFL_OK : wfl_txn_delete(t, WFL_SPACE_DUE, d->row, err);
+    if (d->again || d->row.len == 0) return WFL_OK;
+    return wfl_txn_delete(t, WFL_SPACE_DUE, d->row, err);
 }
 
 static wfl_code drop_row_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
@@ -89,6 +90,7 @@ struct pruning {
     wfl_ulid    gone[ROWS_A_COMMIT];
     wfl_ulid    by[ROWS_A_COMMIT]; /* the version that took its place */
     uint32_t    count;
+    uint64_t    next_ms; /* when time takes the next one; UINT64_MAX: none */
 };
 
 static wfl_code prune_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
@@ -102,11 +104,27 @@ static wfl_code prune_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *
         rc = wfl_history_remove(d->store, t, d->id, d->key, &p->gone[i], err);
         if (rc == WFL_NOT_FOUND) rc = WFL_OK; /* erased meanwhile */
     }
+    /* Settings of the past have planned for themselves, and erasing has put others side by side. */
+    if (rc == WFL_OK && b != NULL && !d->again && p->next_ms != UINT64_MAX)
+        rc = wfl_write_due(d->store, t, p->next_ms, WFL_DUE_HISTORY, d->id, d->key, err);
     if (rc != WFL_OK || b == NULL) return rc;
     for (uint32_t i = 0; i < p->count; i++)
         if (wfl_ulid_cmp(&p->by[i], &b->group.floor) > 0) b->group.floor = p->by[i];
     if (p->count > 0) wfl_buckets_touch(d->store, b);
     return WFL_OK;
+}
+
+/* When time takes a version that is kept now, and not current. */
+static uint64_t end_ms(const struct wfl_bucket_settings *set, const struct line_entry *e,
+                       const wfl_ulid *newer)
+{
+    uint64_t end = UINT64_MAX, expires;
+
+    if (set->retain_seconds >= 0 && !wfl_ulid_is_zero(newer))
+        end = wfl_ulid_ms(newer) + 1000 * (uint64_t)set->retain_seconds;
+    if (set->expire_seconds < 0 || e->record.storage == WFL_RECORD_TOMBSTONE) return end;
+    expires = wfl_ulid_ms(&e->version) + 1000 * (uint64_t)set->expire_seconds;
+    return expires < end ? expires : end;
 }
 
 /* A tombstone that nothing lies below says nothing: it goes too. */
@@ -124,10 +142,14 @@ static wfl_code choose_gone(struct pruning *p, const struct bucket_view *b, wfl_
         if (!entry.current && !entry.visible) {
             p->gone[p->count] = entry.version;
             p->by[p->count++] = wfl_ulid_is_zero(&newer) ? entry.version : newer;
-        } else if (entry.record.storage == WFL_RECORD_TOMBSTONE) {
-            tombstones[idle++] = entry.version;
         } else if (!entry.current) {
-            idle = 0;
+            uint64_t end = end_ms(&b->settings, &entry, &newer);
+
+            if (end < p->next_ms) p->next_ms = end;
+            if (entry.record.storage == WFL_RECORD_TOMBSTONE)
+                tombstones[idle++] = entry.version;
+            else
+                idle = 0;
         }
         newer = entry.version;
     }
@@ -163,6 +185,7 @@ static wfl_code run_history(struct due *d, wfl_error *err)
     p->due = d;
     do {
         p->count = 0;
+        p->next_ms = UINT64_MAX;
         d->again = false;
         rc = view_of(d->store, d->id, &b, err);
         if (rc == WFL_OK) rc = choose_gone(p, &b, err);
@@ -171,6 +194,11 @@ static wfl_code run_history(struct due *d, wfl_error *err)
     } while (rc == WFL_OK && d->again);
     wfl_alloc_free(d->store->alloc, p);
     return rc;
+}
+
+wfl_code wfl_history_prune(struct wfl_store *s, uint32_t id, wfl_slice key, wfl_error *err)
+{
+    return run_history(&(struct due){.store = s, .id = id, .key = key}, err);
 }
 
 /* An object that is out of time, and what is so of its key's history: the versions before it were
@@ -331,6 +359,15 @@ static wfl_code plan_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *e
     return rc;
 }
 
+static wfl_code planned_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct sweep  *w = c->arg;
+    struct bucket *b = wfl_bucket_of_id(w->due->store, t, w->due->id);
+
+    if (b != NULL) b->has_rest = false; /* every key of it is planned, or gone */
+    return drop_row(w->due, t, err);
+}
+
 static wfl_code run_bucket(struct sweep *w, wfl_error *err)
 {
     wfl_code rc = view_of(w->due->store, w->due->id, &w->b, err);
@@ -340,7 +377,7 @@ static wfl_code run_bucket(struct sweep *w, wfl_error *err)
     if (rc == WFL_OK) rc = sweep_space(w, WFL_SPACE_HISTORY, plan_apply, err);
     w->due->again = false;
     if (rc != WFL_OK && rc != WFL_NOT_FOUND) return rc;
-    return commit(w->due, drop_row_apply, w->due, err);
+    return commit(w->due, planned_apply, w, err);
 }
 
 /* ---- changes that are out of time */

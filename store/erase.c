@@ -2,8 +2,9 @@
  *
  * Erasing one version for good. What is left is as if it had never been: where it was the newest,
  * the one before it takes its place, be that an object or a tombstone. Which one that is, is looked
- * up before the commit and checked in it; a key that changed meanwhile is looked at again. The
- * stream gets an erase with a version of its own.
+ * up before the commit and checked in it; a key that changed meanwhile is looked at again. What is
+ * not kept any more goes first, so that it does not move up. The stream gets an erase with a
+ * version of its own.
  *
  * Fails with VERSION_NOT_FOUND, BUCKET_NOT_FOUND and what commits may say. */
 #include "store/history.h"
@@ -20,6 +21,7 @@ struct erase {
     bool              has_before; /* a version that would take its place */
     wfl_ulid          before;
     bool              overtaken;
+    bool              has_rest; /* versions that are not kept, and not removed yet */
 };
 
 /* ---- looking */
@@ -32,17 +34,18 @@ static wfl_code look(struct erase *e, const struct bucket_view *b, wfl_error *er
     wfl_code          rc = line_open(&line, e->store, b, e->op->key, err);
 
     if (rc != WFL_OK) return rc;
-    e->has_before = e->is_newest = e->is_current = false;
+    e->has_before = e->is_newest = e->is_current = e->has_rest = false;
     while ((rc = line_next(&line, &entry, err)) == WFL_OK) {
+        e->has_rest |= !entry.current && !entry.visible;
         if (found) {
+            if (!e->is_newest || e->has_before) continue; /* nothing takes its place */
             e->has_before = true;
             e->before = entry.version;
-            break;
+            continue;
         }
         found = wfl_ulid_cmp(&entry.version, &e->op->version) == 0 && entry.visible;
         e->is_current = found && entry.current;
         e->is_newest = found && first;
-        if (found && !e->is_newest) break; /* nothing takes its place */
         first = false;
     }
     e->current = line.current;
@@ -151,6 +154,11 @@ wfl_code wfl_store_erase(struct wfl_store *s, struct wfl_erase *op, wfl_error *e
         if (rc == WFL_OK) rc = look(&e, &b, err);
         if (rc != WFL_OK) return rc;
         e.id = b.id;
+        if (e.has_rest) { /* it would be kept again: there is one less */
+            rc = wfl_history_prune(s, e.id, op->key, err);
+            if (rc != WFL_OK) return rc;
+            continue;
+        }
         e.overtaken = false;
         rc = wfl_wait_commit(s,
                              &(struct wait_commit){.apply = apply,

@@ -9,6 +9,33 @@
  * kept), CORRUPT_OBJECT, IO, NOMEM. */
 #include "store/history.h"
 
+wfl_code wfl_view_floor(struct wfl_view *view, uint32_t id, wfl_ulid *out, wfl_error *err)
+{
+    struct wfl_record_counters record;
+    uint8_t                    space[WFL_COUNTERS_KEY_LEN + 1];
+    wfl_slice                  key = wfl_key_counters(id, space);
+    struct wfl_iter           *it;
+    wfl_code                   rc;
+
+    space[key.len] = 0;
+    rc = wfl_view_iter(view, WFL_SPACE_META, wfl_slice_of(space, key.len + 1), &it, err);
+    if (rc != WFL_OK) return rc;
+    wfl_iter_seek(it, key);
+    if (!wfl_iter_valid(it)) {
+        rc = wfl_iter_status(it, err);
+        if (rc == WFL_OK) rc = wfl_fail(err, WFL_BUCKET_NOT_FOUND, "the bucket was deleted");
+    } else {
+        wfl_slice value = wfl_iter_value(it);
+
+        if (wfl_record_counters_read(value.data, value.len, &record) != NULL)
+            rc = wfl_fail(err, WFL_CORRUPT_OBJECT, "counters of bucket %u are damaged", id);
+        else
+            memcpy(out->bytes, record.floor, sizeof out->bytes);
+    }
+    wfl_iter_close(it);
+    return rc;
+}
+
 /* ---- the line */
 
 /* From the same view as the history: a version that moves there meanwhile is met once, not twice
@@ -183,10 +210,14 @@ static wfl_code find_moment(struct line *l, struct wfl_get *op, const wfl_ulid *
 
     while ((rc = line_next(l, out, &op->err)) == WFL_OK)
         if (wfl_ulid_cmp(&out->version, moment) <= 0) break;
-    if (rc == WFL_NOT_FOUND)
-        return wfl_ulid_cmp(moment, &l->b->floor) < 0
-                   ? not_kept(op, moment)
-                   : wfl_fail_no_key(&op->err, op->bucket, op->key);
+    if (rc == WFL_NOT_FOUND) {
+        wfl_ulid floor;
+
+        rc = wfl_view_floor(l->view, l->b->id, &floor, &op->err);
+        if (rc != WFL_OK) return rc;
+        return wfl_ulid_cmp(moment, &floor) < 0 ? not_kept(op, moment)
+                                                : wfl_fail_no_key(&op->err, op->bucket, op->key);
+    }
     if (rc != WFL_OK) return rc;
     if (out->record.storage == WFL_RECORD_TOMBSTONE || (out->current && !out->visible))
         return wfl_fail_no_key(&op->err, op->bucket, op->key);

@@ -41,6 +41,13 @@ WFL_MUST_USE wfl_code wfl_history_shows(struct wfl_store *s, const struct bucket
 /* Committer: a version that is not current goes, content and all. Another may have been quicker. */
 WFL_MUST_USE wfl_code wfl_history_remove(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
                                          wfl_slice key, const wfl_ulid *version, wfl_error *err);
+/* From where on the past of a bucket is exact, as the view has it: what has been taken away from it
+ * has raised the floor in the same commit. BUCKET_NOT_FOUND, CORRUPT_OBJECT, IO, NOMEM. */
+WFL_MUST_USE wfl_code wfl_view_floor(struct wfl_view *view, uint32_t id, wfl_ulid *out,
+                                     wfl_error *err);
+/* What is not kept any more of the key's line goes now. Blocks. */
+WFL_MUST_USE wfl_code wfl_history_prune(struct wfl_store *s, uint32_t id, wfl_slice key,
+                                        wfl_error *err);
 /* The bucket of the group's state that has the id. Committer. NULL: none. */
 struct bucket *wfl_bucket_of_id(struct wfl_store *s, struct wfl_txn *t, uint32_t id);
 

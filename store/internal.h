@@ -124,6 +124,7 @@ struct bucket {
     bool                       stands;    /* in the group's state; committer */
     bool                       patched;   /* settings changed by this group; committer */
     bool                       touched;   /* by this group; committer */
+    bool                       has_rest;  /* of a history that is not kept any more; committer */
     struct counters            group;     /* as the group leaves them; committer */
     struct counters            published; /* as stored; under counters_lock */
     struct bucket             *next;      /* of the touched ones; committer */
@@ -226,6 +227,10 @@ WFL_MUST_USE wfl_code wfl_judge_current(struct wfl_store *s, struct wfl_txn *t,
                                         const struct bucket *b, wfl_slice key, struct current *out,
                                         wfl_error *err);
 void                  wfl_current_fini(struct current *c); /* accepts zero */
+static inline bool    wfl_keeps_history(const struct wfl_bucket_settings *set)
+{
+    return set->versions != 0 && set->retain_seconds != 0;
+}
 /* Out of time by the bucket's expire_seconds. */
 bool wfl_expired(const struct wfl_bucket_settings *set, const wfl_ulid *version, uint64_t now_ms);
 /* OK or PRECONDITION_FAILED. */

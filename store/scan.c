@@ -192,10 +192,12 @@ static bool is_kept(const struct scan *s, const struct bucket_view *b)
             wfl_ulid_ms(&s->here.at) + 1000 * (uint64_t)set->retain_seconds > s->now_ms);
 }
 
-/* Is the page of a moment other than now? Pages behind the first are of the first one's moment
- * where the bucket has kept enough for that. */
+/* Is the page to be of a moment, and not of what is there when it is read? All pages are of the
+ * first one's moment where the bucket has kept enough for that. Where it keeps versions that is the
+ * way of the first page too: a commit between its moment and its reading would show on it alone. */
 static bool is_past(const struct scan *s, const struct bucket_view *b)
 {
+    if (wfl_keeps_history(&b->settings) && is_kept(s, b)) return true;
     if (wfl_ulid_cmp(&s->here.at, &b->version) >= 0) return false; /* nothing has changed since */
     return !wfl_ulid_is_zero(&s->op->moment) || (s->op->cursor.len > 0 && is_kept(s, b));
 }
@@ -205,7 +207,12 @@ static void past_in_pool(struct wfl_engine_work *work)
     struct scan     *s = work->arg;
     struct wfl_scan *op = s->op;
 
-    (void)finish(op, scan_at_moment(s, &s->moment));
+    wfl_code rc = scan_at_moment(s, &s->moment);
+
+    /* Nobody has asked for that moment: what is there now will do. */
+    if (rc == WFL_CURSOR_EXPIRED && wfl_ulid_is_zero(&op->moment)) rc = run(s, start_range(s));
+    if (rc == WFL_PENDING) return; /* it may be done and gone */
+    (void)finish(op, rc);
     op->done(op);
 }
 
@@ -252,7 +259,10 @@ wfl_code wfl_store_scan(struct wfl_store *store, struct wfl_scan *op)
         .space = WFL_SPACE_OBJECTS, .flow = b.id, .done = range_done, .arg = s};
     s->get = (struct wfl_engine_get){.flow = b.id, .done = get_done, .arg = s};
 
-    rc = scan_prepare(s, wfl_ulid_is_zero(&op->moment) ? b.version : op->moment);
+    /* A moment that is yet to come is now: the next page would have another one. */
+    rc = scan_prepare(s, wfl_ulid_is_zero(&op->moment) || wfl_ulid_cmp(&op->moment, &b.version) > 0
+                             ? b.version
+                             : op->moment);
     if (rc != WFL_OK || !scan_set_bounds(s)) return finish(op, rc);
     rc = is_past(s, &b) ? start_past(s, &b) : run(s, start_range(s));
     if (rc == WFL_PENDING) return rc; /* it may be done and gone */

@@ -5,7 +5,8 @@
  * group costs what it takes to find one live key in it, then one seek. Keys that were deleted since
  * lie in the history alone; keys that came since lie among the objects alone.
  *
- * Exact from the bucket's floor on; the caller has compared it. */
+ * Exact from the bucket's floor on, which is the view's: what was taken away since the caller
+ * looked has raised it. Fails with CURSOR_EXPIRED below it, and with what a page may say. */
 #include "store/history.h"
 #include "store/scan.h"
 
@@ -26,6 +27,7 @@ struct merge {
 };
 
 #define RECORD_BYTES_MAX (8u << 20) /* of a page */
+#define STEPS_MAX        8          /* over versions of a key, before a seek is cheaper */
 
 static wfl_slice at_key(const struct merge *m)
 {
@@ -92,10 +94,16 @@ static void pass_key(struct merge *m)
     wfl_slice o = wfl_key_object(m->s->id, at_key(m), object);
     wfl_slice h = wfl_key_history(m->s->id, at_key(m), NULL, history);
 
-    if (!m->s->op->reverse) {
-        object[o.len++] = 0;    /* the smallest key above */
-        history[h.len - 1] = 1; /* behind all versions of this one */
-        move_both(m, o, h);
+    if (!m->s->op->reverse) { /* both stand at the key or behind it */
+        if (wfl_slice_eq(object_key(m), at_key(m))) wfl_iter_step(m->objects.it, false);
+        for (int i = 0; wfl_slice_eq(history_key(m), at_key(m)); i++) {
+            if (i < STEPS_MAX) {
+                wfl_iter_step(m->history.it, false);
+                continue;
+            }
+            history[h.len - 1] = 1; /* behind all versions of this one */
+            wfl_iter_seek(m->history.it, h);
+        }
         return;
     }
     /* Reverse: what is below. A seek to the key itself may land on it. */
@@ -289,6 +297,7 @@ wfl_code scan_at_moment(struct scan *s, const wfl_ulid *moment)
     struct wfl_scan *op = s->op;
     struct merge     m = {.s = s, .moment = *moment, .err = &op->err};
     bool             more = false;
+    wfl_ulid         floor;
     wfl_code         rc;
 
     op->item_count = op->prefix_count = s->slot_count = 0;
@@ -298,6 +307,9 @@ wfl_code scan_at_moment(struct scan *s, const wfl_ulid *moment)
     if (op->items == NULL || op->prefixes == NULL || s->slots == NULL)
         return wfl_fail(&op->err, WFL_NOMEM, "no memory for a page");
     rc = wfl_view_open(s->store->engine, &m.view, &op->err);
+    if (rc == WFL_OK) rc = wfl_view_floor(m.view, s->id, &floor, &op->err);
+    if (rc == WFL_OK && wfl_ulid_cmp(moment, &floor) < 0)
+        rc = wfl_fail(&op->err, WFL_CURSOR_EXPIRED, "what the bucket held then is no longer kept");
     if (rc == WFL_OK) rc = open_side(&m, &m.objects, WFL_SPACE_OBJECTS);
     if (rc == WFL_OK) rc = open_side(&m, &m.history, WFL_SPACE_HISTORY);
     if (rc == WFL_OK) {

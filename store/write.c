@@ -97,11 +97,6 @@ wfl_code wfl_change_write(struct wfl_store *s, struct wfl_txn *t, uint32_t id,
 
 /* ---- the version before */
 
-static bool keeps_history(const struct bucket *b)
-{
-    return b->settings.versions != 0 && b->settings.retain_seconds != 0;
-}
-
 static wfl_code put_history(struct wfl_txn *t, uint32_t id, wfl_slice key, const wfl_ulid *version,
                             wfl_slice record, wfl_error *err)
 {
@@ -119,7 +114,7 @@ static wfl_code plan_pruning(struct wfl_store *s, struct wfl_txn *t, const struc
     uint64_t now_ms = wfl_clock_unix_ms(s->clock);
     wfl_code rc = WFL_OK;
 
-    if (b->settings.versions > 0)
+    if (b->settings.versions > 0 || !wfl_keeps_history(&b->settings))
         rc = wfl_write_due(s, t, now_ms, WFL_DUE_HISTORY, b->id, key, err);
     if (rc == WFL_OK && b->settings.retain_seconds > 0)
         rc = wfl_write_due(s, t, now_ms + 1000 * (uint64_t)b->settings.retain_seconds,
@@ -127,7 +122,8 @@ static wfl_code plan_pruning(struct wfl_store *s, struct wfl_txn *t, const struc
     return rc;
 }
 
-/* `*lost`: the version is gone, not kept. */
+/* `*lost`: the version is gone, not kept. Where versions of another time are still there it goes
+ * with them, in their order: a line of versions has no gaps, should they be kept again. */
 static wfl_code retire(struct wfl_store *s, struct wfl_txn *t, const struct bucket *b,
                        wfl_slice key, const struct current *current, bool *lost, wfl_error *err)
 {
@@ -135,7 +131,7 @@ static wfl_code retire(struct wfl_store *s, struct wfl_txn *t, const struct buck
 
     *lost = false;
     if (!current->stored) return WFL_OK;
-    if (!keeps_history(b) || !current->exists) {
+    if (!(wfl_keeps_history(&b->settings) || b->has_rest) || !current->exists) {
         *lost = true;
         return wfl_drop_content(s, t, b->id, &current->record, err);
     }
