@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A large body on its way in. The reactor receives into one of four buffers of a chunk each; a full
- * one goes to the pool, which hashes it and hands it to the store, one at a time and in order,
- * while the next fills. With no buffer free the socket is not read: that is the window. A sender
- * that is slow holds buffers and no thread. When the body has ended and all chunks are in, the
- * store makes them durable, what was declared is compared, and the route goes on.
+ * one goes to the pool, one at a time and in order, while the next fills. There two pieces of work
+ * share it, so that one upload can use two cores: one hashes it as part of the whole, the other
+ * hands it to the store, which hashes it as a chunk and writes it; who ends last calls back. With
+ * no buffer free the socket is not read: that is the window. A sender that is slow holds buffers
+ * and no thread. When the body has ended and all chunks are in, the store makes them durable, what
+ * was declared is compared, and the route goes on.
  *
  * Failure: the first one answers; a body that breaks off, differs or is too large leaves a content
  * that nobody names, which the store takes back. */
 #include "server/server.h"
 
 #include <nettle/sha2.h>
+#include <stdatomic.h>
 
-#define BUFFERS 4 /* of WFL_CHUNK_BYTES: the window of 4 MiB */
+#define BUFFERS          4            /* of WFL_CHUNK_BYTES: the window of 4 MiB */
+#define HASH_BYTES_LEAST (256u << 10) /* below, hashing beside the store is not worth the way */
 
 struct intake {
     struct wfl_ingest *content;
@@ -23,6 +27,10 @@ struct intake {
     int64_t            small_max;
     uint64_t           max;
     struct sha256_ctx  sha256; /* where that was declared */
+
+    struct wfl_engine_work hash_work; /* beside the request's, where there is one */
+    bool                   hash_beside;
+    atomic_uint            under_way; /* pieces of work on the first buffer */
 
     wfl_code  rc; /* of the work under way; its own error, for the reactor may answer meanwhile */
     wfl_error err;
@@ -42,15 +50,42 @@ static void fail(struct request *r, wfl_code code, const char *text)
 
 /* ---- in the pool */
 
+static wfl_slice first_buffer(const struct intake *in)
+{
+    return wfl_slice_of(in->buffers[in->first], in->lens[in->first]);
+}
+
+/* True: the other piece of work has ended too, or there is none. */
+static bool is_last(struct intake *in)
+{
+    return atomic_fetch_sub(&in->under_way, 1) == 1;
+}
+
+static void hash_whole(struct request *r)
+{
+    struct intake *in = r->intake;
+    wfl_slice      bytes = first_buffer(in);
+
+    if (r->who.content == WFL_CONTENT_SHA256) sha256_update(&in->sha256, bytes.len, bytes.data);
+    wfl_ingest_hash(in->content, bytes);
+}
+
+static void hash_in_pool(struct wfl_engine_work *work)
+{
+    struct request *r = work->arg;
+
+    hash_whole(r);
+    if (is_last(r->intake)) request_done(r);
+}
+
 static void add_in_pool(struct wfl_engine_work *work)
 {
     struct request *r = work->arg;
     struct intake  *in = r->intake;
-    wfl_slice       bytes = wfl_slice_of(in->buffers[in->first], in->lens[in->first]);
 
-    if (r->who.content == WFL_CONTENT_SHA256) sha256_update(&in->sha256, bytes.len, bytes.data);
-    in->rc = wfl_ingest_add(in->content, bytes, &in->err);
-    request_done(r);
+    if (!in->hash_beside) hash_whole(r);
+    in->rc = wfl_ingest_add_chunk(in->content, first_buffer(in), &in->err);
+    if (is_last(in)) request_done(r);
 }
 
 static void seal_in_pool(struct wfl_engine_work *work)
@@ -152,6 +187,35 @@ static void small_body(struct request *r)
     in->next(r);
 }
 
+static wfl_code give(struct request *r, struct wfl_engine_work *work, uint64_t bytes,
+                     void (*run)(struct wfl_engine_work *work))
+{
+    *work = (struct wfl_engine_work){
+        .flow = wfl_ingest_bucket(r->intake->content), .bytes = bytes, .run = run, .arg = r};
+    return wfl_engine_work(r->server->engine, work);
+}
+
+static void work_on_first(struct request *r)
+{
+    struct intake *in = r->intake;
+    size_t         len = in->lens[in->first];
+    wfl_code       rc;
+
+    in->working = true;
+    atomic_store(&in->under_way, 2);
+    /* Where the pool takes no second piece of work the first does both. */
+    in->hash_beside =
+        len >= HASH_BYTES_LEAST && give(r, &in->hash_work, len, hash_in_pool) == WFL_PENDING;
+    if (!in->hash_beside) (void)is_last(in);
+    rc = give(r, &r->work, in->hash_beside ? len : 2 * len, add_in_pool);
+    if (rc == WFL_PENDING) {
+        request_await(r, rc, after_add);
+        return;
+    }
+    in->rc = wfl_fail(&in->err, rc, "the worker pool is full");
+    request_await(r, is_last(in) ? in->rc : WFL_PENDING, after_add);
+}
+
 static void advance(struct request *r)
 {
     struct intake *in = r->intake;
@@ -162,9 +226,7 @@ static void advance(struct request *r)
     }
     if (!in->working && in->full > 0) {
         if (!begin_content(r)) return;
-        in->working = true;
-        request_work(r, wfl_ingest_bucket(in->content), 2 * in->lens[in->first], add_in_pool,
-                     after_add);
+        work_on_first(r);
     } else if (!in->working && in->ended) {
         if (!begin_content(r)) return; /* a part may be empty */
         in->working = true;

@@ -30,6 +30,7 @@ struct wfl_ingest {
     uint32_t          id; /* the bucket's */
     wfl_ulid          manifest;
     struct wfl_hasher whole;
+    uint64_t          hashed; /* bytes of it; another thread's than what follows */
     uint64_t          size;
     uint32_t          pages; /* committed */
     struct entry      page[WFL_MANIFEST_PAGE_CHUNKS];
@@ -230,12 +231,17 @@ static wfl_code add(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err)
     if (rc != WFL_OK && e->leased) wfl_lease_give(c->store, c->id, &hash);
     if (rc != WFL_OK) return rc;
     c->count++;
-    wfl_hasher_add(&c->whole, bytes);
     c->size += bytes.len;
     return WFL_OK;
 }
 
-wfl_code wfl_ingest_add(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err)
+void wfl_ingest_hash(struct wfl_ingest *c, wfl_slice bytes)
+{
+    wfl_hasher_add(&c->whole, bytes);
+    c->hashed += bytes.len;
+}
+
+wfl_code wfl_ingest_add_chunk(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err)
 {
     assert(!c->sealed && !c->failed && !c->short_chunk);
     assert(bytes.len > 0 && bytes.len <= WFL_CHUNK_BYTES);
@@ -245,9 +251,15 @@ wfl_code wfl_ingest_add(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err)
     return rc;
 }
 
+wfl_code wfl_ingest_add(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err)
+{
+    wfl_ingest_hash(c, bytes);
+    return wfl_ingest_add_chunk(c, bytes, err);
+}
+
 wfl_code wfl_ingest_seal(struct wfl_ingest *c, uint64_t *size, wfl_hash *blake3, wfl_error *err)
 {
-    assert(!c->sealed && !c->failed);
+    assert(!c->sealed && !c->failed && c->hashed == c->size);
     wfl_code rc = sync_page(c, err);
     c->failed = rc != WFL_OK;
     if (rc != WFL_OK) return rc;

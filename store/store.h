@@ -200,6 +200,10 @@ uint32_t wfl_ingest_bucket(const struct wfl_ingest *c);
 /* Blocks. The next bytes: WFL_CHUNK_BYTES, or fewer (at least 1) once, as the last. DISK_FULL, IO,
  * NOMEM, and what commits may say. One call at a time; after a failure only free. */
 WFL_MUST_USE wfl_code wfl_ingest_add(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err);
+/* The two halves of an add, for who has two threads for it: each is given all bytes, in order and
+ * cut in the same way, one call at a time, but one of either may run beside one of the other. */
+void wfl_ingest_hash(struct wfl_ingest *c, wfl_slice bytes); /* into the hash of the whole */
+WFL_MUST_USE wfl_code wfl_ingest_add_chunk(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err);
 /* Blocks until all that was added is on stable storage; nothing can be added any more. */
 WFL_MUST_USE wfl_code wfl_ingest_seal(struct wfl_ingest *c, uint64_t *size, wfl_hash *blake3,
                                       wfl_error *err);

@@ -50,6 +50,56 @@ static void any_size_comes_back_and_goes_again(void **state)
     }
 }
 
+struct halves {
+    struct wfl_ingest *content;
+    wfl_slice          bytes;
+    bool               chunks;
+};
+
+static void *give_half(void *arg)
+{
+    struct halves *h = arg;
+    wfl_slice      left = h->bytes, chunk;
+    wfl_error      err;
+
+    while (left.len > 0) {
+        assert_true(wfl_slice_take(&left, left.len < MIB ? left.len : MIB, &chunk));
+        if (h->chunks)
+            assert_code(wfl_ingest_add_chunk(h->content, chunk, &err), WFL_OK);
+        else
+            wfl_ingest_hash(h->content, chunk);
+    }
+    return NULL;
+}
+
+static void the_halves_of_an_add_may_run_beside_each_other(void **state)
+{
+    struct fixture *f = *state;
+    wfl_slice       bytes = large_of(3 * MIB + 17, 1);
+    wfl_hash        expected = wfl_hash_of(bytes), blake3;
+    uint64_t        size = 0;
+    wfl_error       err;
+
+    for (int round = 0; round < 3; round++) { /* hash first, chunks first, at once */
+        struct halves hash = {.bytes = bytes}, chunks = {.bytes = bytes, .chunks = true};
+        pthread_t     thread;
+
+        assert_code(wfl_ingest_new(f->store, WFL_S("photos"), &hash.content, &err), WFL_OK);
+        chunks.content = hash.content;
+        if (round == 1) give_half(&chunks);
+        assert_int_equal(pthread_create(&thread, NULL, give_half, &hash), 0);
+        if (round == 2) give_half(&chunks);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        if (round == 0) give_half(&chunks);
+        assert_code(wfl_ingest_seal(hash.content, &size, &blake3, &err), WFL_OK);
+        assert_int_equal(size, bytes.len);
+        assert_memory_equal(blake3.bytes, expected.bytes, sizeof expected.bytes);
+        wfl_ingest_free(hash.content);
+    }
+    assert_false(collect(f));
+    assert_nothing_large(f);
+}
+
 /* The chunk that holds `at` of a long content, as a reader gives it. */
 static void assert_reads_long(const struct wfl_get *get, uint64_t at, uint64_t size)
 {
@@ -758,6 +808,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(any_size_comes_back_and_goes_again),
+        ON_BOTH(the_halves_of_an_add_may_run_beside_each_other),
         ON(memory, pages_begin_where_the_last_one_ends),
         ON(local, pages_begin_where_the_last_one_ends),
         ON_BOTH(equal_chunks_of_a_bucket_are_stored_once_and_counted),
