@@ -216,19 +216,40 @@ static void past_in_pool(struct wfl_engine_work *work)
     op->done(op);
 }
 
-static wfl_code start_past(struct scan *s, const struct bucket_view *b)
+static wfl_code start_walk(struct scan *s, wfl_ulid moment)
 {
     wfl_code rc;
 
-    if (!is_kept(s, b))
-        return wfl_fail(&s->op->err, WFL_CURSOR_EXPIRED,
-                        "what the bucket held at that moment is no longer kept");
-    s->moment = s->here.at;
+    s->moment = moment;
     s->work = (struct wfl_engine_work){
         .flow = s->id, .bytes = (uint64_t)s->op->limit * 256, .run = past_in_pool, .arg = s};
     rc = wfl_engine_work(s->store->engine, &s->work);
     if (rc != WFL_PENDING) wfl_fail(&s->op->err, rc, "the worker pool is full");
     return rc;
+}
+
+static wfl_code start_past(struct scan *s, const struct bucket_view *b)
+{
+    if (!is_kept(s, b))
+        return wfl_fail(&s->op->err, WFL_CURSOR_EXPIRED,
+                        "what the bucket held at that moment is no longer kept");
+    return start_walk(s, s->here.at);
+}
+
+/* The engine folds keys without a look at their records: a group of which all has expired would be
+ * shown until the collector has been there. Contents are fetched by the other way alone. */
+static bool has_to_look_into_groups(const struct scan *s)
+{
+    return s->op->delimiter.len > 0 && s->settings.expire_seconds >= 0 && !s->op->with_value;
+}
+
+static wfl_code start_now(struct scan *s)
+{
+    wfl_ulid last;
+
+    if (!has_to_look_into_groups(s)) return run(s, start_range(s));
+    memset(last.bytes, 0xff, sizeof last.bytes); /* whatever is the newest */
+    return start_walk(s, last);
 }
 
 wfl_code wfl_store_scan(struct wfl_store *store, struct wfl_scan *op)
@@ -264,7 +285,7 @@ wfl_code wfl_store_scan(struct wfl_store *store, struct wfl_scan *op)
                              ? b.version
                              : op->moment);
     if (rc != WFL_OK || !scan_set_bounds(s)) return finish(op, rc);
-    rc = is_past(s, &b) ? start_past(s, &b) : run(s, start_range(s));
+    rc = is_past(s, &b) ? start_past(s, &b) : start_now(s);
     if (rc == WFL_PENDING) return rc; /* it may be done and gone */
     return finish(op, rc);
 }

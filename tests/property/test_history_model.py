@@ -572,6 +572,19 @@ def test_expired_versions_leave_the_history():
     ended(history)
 
 
+def test_a_folded_group_of_which_all_has_expired_is_not_shown():
+    history = begun()
+    history.put(name="brief", key="a/b", content=[[1, 1]], meta={}, tags={}, buffered=False)
+    history.put(name="brief", key="b", content=[[1, 1]], meta={}, tags={}, buffered=False)
+    listing = {"bucket": "brief", "delimiter": "/", "limit": 10}
+    assert DRIVER.ask("scan", **listing)["prefixes"] == ["a/"]
+    history.advance(seconds=100, by=1)
+    history.put(name="brief", key="b", content=[[1, 1]], meta={}, tags={}, buffered=False)
+    page = DRIVER.ask("scan", **listing)
+    assert page["prefixes"] == [] and [item["key"] for item in page["items"]] == ["b"]
+    ended(history)
+
+
 def test_versions_older_than_the_setting_leave_the_history_when_they_expire():
     history = begun()
     put(history, "all", [[3, MIB]])
