@@ -9,73 +9,6 @@
 static const char *const kinds[] = {
     [WFL_CHANGED_PUT] = "put", [WFL_CHANGED_DELETE] = "delete", [WFL_CHANGED_ERASE] = "erase"};
 
-/* ---- Accept (RFC 9110 section 12.5.1) */
-
-/* "q=0.5" in thousandths; what is none counts as 1. */
-static unsigned weight_of(wfl_slice parameters)
-{
-    bool more = parameters.len > 0;
-
-    while (more) {
-        wfl_slice p, name;
-        unsigned  weight = 0, scale = 1000;
-
-        more = wfl_slice_split(&parameters, ';', &p);
-        if (!wfl_slice_split(&p, '=', &name)) continue;
-        if (!wfl_slice_eq_nocase(wfl_slice_trim(name), WFL_S("q"))) continue;
-        p = wfl_slice_trim(p);
-        for (size_t i = 0; i < p.len && i < 5; i++) {
-            if (p.data[i] < '0' || p.data[i] > '9') continue;
-            weight += (unsigned)(p.data[i] - '0') * scale;
-            scale /= 10;
-        }
-        return weight > 1000 ? 1000 : weight;
-    }
-    return 1000;
-}
-
-static bool format_of_type(wfl_slice type, enum change_format *out)
-{
-    static const struct {
-        wfl_slice          type;
-        enum change_format format;
-    } types[] = {
-        {WFL_LIT("application/json"), CHANGE_PAGE},
-        {WFL_LIT("*/*"), CHANGE_PAGE},
-        {WFL_LIT("application/*"), CHANGE_PAGE},
-        {WFL_LIT("text/event-stream"), CHANGE_EVENTS},
-        {WFL_LIT("application/x-ndjson"), CHANGE_LINES},
-    };
-
-    for (size_t i = 0; i < WFL_COUNT(types); i++) {
-        if (!wfl_slice_eq_nocase(type, types[i].type)) continue;
-        *out = types[i].format;
-        return true;
-    }
-    return false;
-}
-
-enum change_format change_format_of(wfl_slice accept)
-{
-    enum change_format best = CHANGE_PAGE, format;
-    unsigned           best_weight = 0;
-    bool               more = accept.len > 0;
-
-    while (more) {
-        wfl_slice parameters, type;
-        unsigned  weight;
-
-        more = wfl_slice_split(&accept, ',', &parameters);
-        wfl_slice_split(&parameters, ';', &type);
-        if (!format_of_type(wfl_slice_trim(type), &format)) continue;
-        weight = weight_of(parameters);
-        if (weight <= best_weight) continue;
-        best = format;
-        best_weight = weight;
-    }
-    return best;
-}
-
 /* ---- rows */
 
 static void write_ulid(wfl_json *json, const char *key, const wfl_ulid *ulid)
@@ -150,7 +83,7 @@ void change_page_fini(struct change_page *p)
 
 /* ---- texts */
 
-static bool is_wanted(const struct wfl_change *c, const struct change_wanted *w)
+bool change_page_wants(const struct change_wanted *w, const struct wfl_change *c)
 {
     return wfl_ulid_cmp(&c->version, &w->after) > 0 && wfl_slice_starts_with(c->key, w->prefix);
 }
@@ -160,7 +93,7 @@ uint32_t change_page_count(const struct change_page *p, const struct change_want
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < p->read.count && count < w->limit; i++)
-        count += is_wanted(&p->read.changes[i], w);
+        count += change_page_wants(w, &p->read.changes[i]);
     return count;
 }
 
@@ -189,10 +122,12 @@ static void end_page(const wfl_ulid *next, wfl_buf *out)
     wfl_buf_printf(out, "],\"next\":\"%s\"}", text);
 }
 
-void change_page_write_empty(const wfl_ulid *next, wfl_buf *out)
+/* Rows behind the limit are still to come. */
+wfl_ulid change_page_next(const struct change_page *p, const struct change_wanted *w, uint32_t i)
 {
-    wfl_buf_add_str(out, "{\"changes\":[");
-    end_page(next, out);
+    wfl_ulid next = i < p->read.count ? p->read.changes[i - 1].version : p->read.next;
+
+    return wfl_ulid_cmp(&next, &w->after) < 0 ? w->after : next;
 }
 
 uint32_t change_page_write(const struct change_page *p, const struct change_wanted *w,
@@ -202,14 +137,12 @@ uint32_t change_page_write(const struct change_page *p, const struct change_want
 
     if (format == CHANGE_PAGE) wfl_buf_add_str(out, "{\"changes\":[");
     for (; i < p->read.count && count < w->limit; i++) {
-        if (!is_wanted(&p->read.changes[i], w)) continue;
+        if (!change_page_wants(w, &p->read.changes[i])) continue;
         add_row(p, i, format, count == 0, out);
         *last = p->read.changes[i].version;
         count++;
     }
-    /* Rows behind the limit are still to come. */
-    *next = i < p->read.count ? p->read.changes[i - 1].version : p->read.next;
-    if (wfl_ulid_cmp(next, &w->after) < 0) *next = w->after;
+    *next = change_page_next(p, w, i);
     if (format == CHANGE_PAGE) end_page(next, out);
     return count;
 }

@@ -12,8 +12,6 @@ enum change_format {
     CHANGE_EVENTS, /* text/event-stream */
     CHANGE_LINES,  /* application/x-ndjson */
 };
-/* What an Accept header asks for; empty: a page. Of equal weights the first one named. */
-enum change_format change_format_of(wfl_slice accept);
 
 struct change_page {         /* zero holds nothing */
     struct wfl_changes read; /* the question, set by the caller; then its rows */
@@ -31,13 +29,15 @@ struct change_wanted {
     wfl_ulid  after; /* rows up to this one are left out */
     uint32_t  limit;
 };
+bool change_page_wants(const struct change_wanted *w, const struct wfl_change *c);
+/* The position to go on from behind its first `i` rows; `i` is 1 at the least where there are any.
+ */
+wfl_ulid change_page_next(const struct change_page *p, const struct change_wanted *w, uint32_t i);
 /* Rows of the page that are wanted. */
 uint32_t change_page_count(const struct change_page *p, const struct change_wanted *w);
 /* Their text behind what `out` has. `*last`: of them, untouched where there is none. `*next`: the
  * position to go on from. */
 uint32_t change_page_write(const struct change_page *p, const struct change_wanted *w,
                            enum change_format format, wfl_buf *out, wfl_ulid *last, wfl_ulid *next);
-/* A page without rows. */
-void change_page_write_empty(const wfl_ulid *next, wfl_buf *out);
 
 #endif

@@ -2,31 +2,32 @@
  *
  * GET /v1/{bucket}/changes: the question, judged; the rest is watch.c's. Last-Event-ID holds before
  * `after`: a browser that reconnects repeats its first target and adds how far it came. */
+#include "server/accept.h"
 #include "server/watch.h"
+#include "server/wire.h"
 
 #define LIMIT_DEFAULT 100
 #define WAIT_MAX      60
 
 enum { PARAM_AFTER, PARAM_PREFIX, PARAM_LIMIT, PARAM_WAIT, PARAM_COUNT };
 
-static wfl_code read_format(struct request *r, enum change_format *out, wfl_error *err)
+static void read_format(const struct request *r, struct watch *w)
 {
-    const struct wfl_request *head = request_head(r);
-    wfl_buf                   accept; /* of several headers as of one list */
-    wfl_slice                 copy;
-    bool                      ok;
+    static const struct {
+        enum change_format format;
+        bool               wire;
+    } formats[] = {
+        {CHANGE_PAGE, false}, {CHANGE_EVENTS, false}, {CHANGE_LINES, false}, {CHANGE_PAGE, true}};
+    static const wfl_slice types[WFL_COUNT(formats)] = {
+        WFL_LIT("application/json"),
+        WFL_LIT("text/event-stream"),
+        WFL_LIT("application/x-ndjson"),
+        WFL_LIT(WIRE_TYPE),
+    };
+    size_t chosen = accept_choose(request_head(r), types, WFL_COUNT(types));
 
-    wfl_buf_init(&accept, &wfl_alloc_libc, SIZE_MAX / 2);
-    for (uint32_t i = 0; i < head->header_count; i++) {
-        if (!wfl_slice_eq(head->headers[i].name, WFL_S("accept"))) continue;
-        if (accept.len > 0) wfl_buf_add_u8(&accept, ',');
-        wfl_buf_add(&accept, head->headers[i].value);
-    }
-    copy = wfl_buf_slice(&accept);
-    ok = wfl_buf_ok(&accept);
-    *out = change_format_of(copy);
-    wfl_buf_fini(&accept);
-    return ok ? WFL_OK : wfl_fail(err, WFL_NOMEM, "changes: out of memory");
+    w->format = formats[chosen].format;
+    w->wire = formats[chosen].wire;
 }
 
 static wfl_code read_number(const struct wfl_param *p, uint64_t min, uint64_t max, uint64_t *out,
@@ -71,9 +72,10 @@ static wfl_code read_question(struct request *r, struct watch *w, wfl_error *err
         [PARAM_WAIT] = {.name = "wait"},
     };
     uint64_t limit = LIMIT_DEFAULT, wait = 0;
+
+    read_format(r, w);
     wfl_code rc = wfl_query_parse(request_head(r)->query, p, PARAM_COUNT, request_arena(r), err);
 
-    if (rc == WFL_OK) rc = read_format(r, &w->format, err);
     if (rc == WFL_OK) rc = read_after(&p[PARAM_AFTER], w, err);
     if (rc == WFL_OK) rc = read_number(&p[PARAM_LIMIT], 1, WFL_CHANGES_LIMIT_MAX, &limit, err);
     if (rc == WFL_OK) rc = read_number(&p[PARAM_WAIT], 0, WAIT_MAX, &wait, err);

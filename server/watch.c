@@ -19,6 +19,7 @@
  *
  * Delivery to many is cut into turns, so that other requests of the reactor do not wait for all. */
 #include "server/watch.h"
+#include "server/wire.h"
 
 #include <assert.h>
 
@@ -234,16 +235,40 @@ static void end_stream(struct watch *w)
     wfl_exchange_set_timer(w->r->x, now_ns() + END_NS);
 }
 
-static void answer_empty(struct watch *w)
+/* Any thread. The rows of a page that are wanted, as the answer's text. */
+static void write_answer(const struct watch *w, const struct change_page *p,
+                         const struct change_wanted *wanted, wfl_buf *out)
+{
+    wfl_ulid last, next;
+
+    if (w->wire) {
+        wire_write_changes(p, wanted, out);
+    } else {
+        wfl_buf_init(out, &wfl_alloc_libc, SIZE_MAX / 2);
+        change_page_write(p, wanted, CHANGE_PAGE, out, &last, &next);
+    }
+}
+
+static void answer_text(struct watch *w, wfl_buf *text)
 {
     struct answer a = {0};
-    wfl_buf       text;
+
+    if (w->wire)
+        answer_wire(w->r, &a, 200, text);
+    else
+        answer_json(w->r, &a, 200, text);
+}
+
+static void answer_empty(struct watch *w)
+{
+    struct change_page   none = {.read = {.next = w->at}};
+    struct change_wanted wanted = {.limit = w->limit};
+    wfl_buf              text;
 
     leave(w);
     wfl_exchange_set_timer(w->r->x, 0);
-    wfl_buf_init(&text, &wfl_alloc_libc, 256);
-    change_page_write_empty(&w->at, &text);
-    answer_json(w->r, &a, 200, &text);
+    write_answer(w, &none, &wanted, &text);
+    answer_text(w, &text);
 }
 
 /* There is nothing more to wait for. */
@@ -364,15 +389,12 @@ static void take_as_page(struct watch *w, const struct change_page *p,
                          const struct change_wanted *wanted)
 {
     struct request *r = w->r;
-    struct answer   a = {0};
-    wfl_ulid        last, next;
 
     if (change_page_count(p, wanted) == 0) return;
     leave(w);
     wfl_exchange_set_timer(r->x, 0);
-    wfl_buf_init(&r->text, &wfl_alloc_libc, SIZE_MAX / 2);
-    change_page_write(p, wanted, CHANGE_PAGE, &r->text, &last, &next);
-    answer_json(r, &a, 200, &r->text);
+    write_answer(w, p, wanted, &r->text);
+    answer_text(w, &r->text);
 }
 
 /* The rows of a page into the stream. True: enough for now. */
@@ -447,13 +469,10 @@ static void read_in_pool(struct wfl_engine_work *work)
     struct watch        *w = r->watch;
     struct change_wanted all = {.prefix = w->prefix, .limit = w->limit};
     struct change_page  *p = &w->page;
-    wfl_ulid             last, next;
 
     change_page_load(r->server->store, p);
-    if (p->rc == WFL_OK && w->format == CHANGE_PAGE && (p->read.count > 0 || !w->waits)) {
-        wfl_buf_init(&r->text, &wfl_alloc_libc, SIZE_MAX / 2);
-        change_page_write(p, &all, CHANGE_PAGE, &r->text, &last, &next);
-    }
+    if (p->rc == WFL_OK && w->format == CHANGE_PAGE && (p->read.count > 0 || !w->waits))
+        write_answer(w, p, &all, &r->text);
     request_done(r);
 }
 
@@ -473,7 +492,6 @@ static void begin_stream(struct watch *w)
 static void after_page(struct watch *w)
 {
     struct request *r = w->r;
-    struct answer   a = {0};
     bool            ended = w->page.read.ended;
     bool            written = w->page.read.count > 0 || !w->waits;
 
@@ -489,7 +507,7 @@ static void after_page(struct watch *w)
     }
     leave(w);
     wfl_exchange_set_timer(r->x, 0);
-    answer_json(r, &a, 200, &r->text);
+    answer_text(w, &r->text);
 }
 
 static void after_streamed(struct watch *w)
