@@ -132,7 +132,7 @@ void                  wfl_view_close(struct wfl_view *v); /* its iterators first
 /* Over the keys below `to` (exclusive; empty: all), which must live as long. NOMEM. */
 WFL_MUST_USE wfl_code wfl_view_iter(struct wfl_view *v, enum wfl_space space, wfl_slice to,
                                     struct wfl_iter **out, wfl_error *err);
-void                  wfl_iter_close(struct wfl_iter *it); /* NULL is accepted */
+void                  wfl_iter_close(struct wfl_iter *it);                    /* NULL is accepted */
 void                  wfl_iter_seek(struct wfl_iter *it, wfl_slice key);      /* the first >= */
 void                  wfl_iter_seek_last(struct wfl_iter *it, wfl_slice key); /* the last <= */
 void                  wfl_iter_step(struct wfl_iter *it, bool back);

@@ -277,8 +277,9 @@ WFL_MUST_USE wfl_code wfl_store_erase(struct wfl_store *s, struct wfl_erase *op,
 /* ---- batches (protocol, Batches) */
 
 #define WFL_BATCH_OPS_MAX 1000
-#define WFL_PAIRS_MAX     100 /* metadata and tags of an object together: an answer has room for them \
-                               */
+#define WFL_PAIRS_MAX                                                                              \
+    100 /* metadata and tags of an object together: an answer has room for them                    \
+         */
 
 enum wfl_batch_kind { WFL_BATCH_PUT, WFL_BATCH_DELETE, WFL_BATCH_COPY, WFL_BATCH_CHECK };
 

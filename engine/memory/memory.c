@@ -623,8 +623,8 @@ static wfl_code memory_iter_open(struct wfl_view *v, enum wfl_space space, wfl_s
     if (i == NULL) return wfl_fail(err, WFL_NOMEM, "memory engine: out of memory");
     i->position = (struct position){.table = &m->tables[space], .at = SIZE_MAX};
     i->alloc = m->alloc;
-    i->base = (struct wfl_iter){
-        .ops = &position_ops, .at = &i->position, .close = memory_iter_close};
+    i->base =
+        (struct wfl_iter){.ops = &position_ops, .at = &i->position, .close = memory_iter_close};
     *out = &i->base;
     return WFL_OK;
 }

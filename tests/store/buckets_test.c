@@ -79,7 +79,7 @@ static void a_bucket_with_objects_stays(void **state)
 
 static void a_new_bucket_of_an_old_name_has_a_new_id(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture    *f = *state;
     struct bucket_view before, after;
     wfl_error          err;
 
