@@ -155,6 +155,7 @@ static wfl_code choose_gone(struct pruning *p, const struct bucket_view *b, wfl_
     }
     p->due->again = rc == WFL_OK && p->count > 0; /* the list is full */
     line_close(&line);
+    if (p->due->row.len == 0) idle = 0; /* before an erasure, of which it may be the one */
     for (uint32_t i = 0; rc == WFL_NOT_FOUND && i < idle; i++) {
         p->gone[p->count] = tombstones[i];
         p->by[p->count++] = tombstones[i];

@@ -785,6 +785,20 @@ static void erasing_brings_nothing_back_that_was_no_longer_kept(void **state)
     }
 }
 
+static void a_tombstone_is_erased_above_what_is_no_longer_kept(void **state)
+{
+    struct fixture *f = *state;
+
+    patch(f, "{\"versions\":-1,\"expire_seconds\":100}");
+    (void)put_version(f, "k", bytes_of_len(2000, 1));
+    wfl_ulid tombstone = delete_version(f, "k");
+    advance_s(f, 100);
+    assert_code(erase(f, "k", tombstone), WFL_OK);
+    assert_int_equal(listed(f, "k"), 0);
+    assert_int_equal(rows(f, WFL_SPACE_HISTORY) + rows(f, WFL_SPACE_VALUES), 0);
+    assert_recounts(f);
+}
+
 static void what_was_not_kept_leaves_no_past_behind(void **state)
 {
     struct fixture *f = *state;
@@ -1064,6 +1078,7 @@ int main(void)
         ON_BOTH(an_older_version_expires_too),
         ON_BOTH(erasing_brings_nothing_back_that_was_no_longer_kept),
         ON_BOTH(an_erased_version_makes_way_for_one_that_still_expires),
+        ON_BOTH(a_tombstone_is_erased_above_what_is_no_longer_kept),
         ON_BOTH(a_moment_before_what_is_kept_is_said),
         ON_BOTH(what_was_not_kept_leaves_no_past_behind),
         ON_BOTH(a_deleted_bucket_leaves_nothing),
