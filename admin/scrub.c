@@ -46,10 +46,14 @@ static int print_result(const json_t *root, const char *document, bool as_json)
         printf("%s: %" PRIu64 " chunks, %" PRIu64 " bytes, %" PRIu64 " corrupt\n", state,
                number_of(root, "chunks"), number_of(root, "bytes"), corrupt);
         json_array_foreach(json_object_get(root, "corrupt"), i, item)
+        {
             printf("chunk %s: %s\n", text_of(item, "chunk"), text_of(item, "reason"));
+        }
         json_array_foreach(json_object_get(root, "objects"), i, item)
+        {
             printf("object %s/%s version %s\n", text_of(item, "bucket"), text_of(item, "key"),
                    text_of(item, "version"));
+        }
     }
     if (strcmp(state, "failed") == 0)
         return cli_fail(CLI_FAILED, "the scrub could not go on: %s", text_of(root, "failure"));
