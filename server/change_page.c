@@ -4,77 +4,12 @@
  * key. Without memory a page is NOMEM, and nothing of it is sent. */
 #include "server/change_page.h"
 
+#include "server/wire.h"
+
 #define PAGE_TEXT_MAX (64u << 20)
 
 static const char *const kinds[] = {
     [WFL_CHANGED_PUT] = "put", [WFL_CHANGED_DELETE] = "delete", [WFL_CHANGED_ERASE] = "erase"};
-
-/* ---- Accept (RFC 9110 section 12.5.1) */
-
-/* "q=0.5" in thousandths; what is none counts as 1. */
-static unsigned weight_of(wfl_slice parameters)
-{
-    bool more = parameters.len > 0;
-
-    while (more) {
-        wfl_slice p, name;
-        unsigned  weight = 0, scale = 1000;
-
-        more = wfl_slice_split(&parameters, ';', &p);
-        if (!wfl_slice_split(&p, '=', &name)) continue;
-        if (!wfl_slice_eq_nocase(wfl_slice_trim(name), WFL_S("q"))) continue;
-        p = wfl_slice_trim(p);
-        for (size_t i = 0; i < p.len && i < 5; i++) {
-            if (p.data[i] < '0' || p.data[i] > '9') continue;
-            weight += (unsigned)(p.data[i] - '0') * scale;
-            scale /= 10;
-        }
-        return weight > 1000 ? 1000 : weight;
-    }
-    return 1000;
-}
-
-static bool format_of_type(wfl_slice type, enum change_format *out)
-{
-    static const struct {
-        wfl_slice          type;
-        enum change_format format;
-    } types[] = {
-        {WFL_LIT("application/json"), CHANGE_PAGE},
-        {WFL_LIT("*/*"), CHANGE_PAGE},
-        {WFL_LIT("application/*"), CHANGE_PAGE},
-        {WFL_LIT("text/event-stream"), CHANGE_EVENTS},
-        {WFL_LIT("application/x-ndjson"), CHANGE_LINES},
-    };
-
-    for (size_t i = 0; i < WFL_COUNT(types); i++) {
-        if (!wfl_slice_eq_nocase(type, types[i].type)) continue;
-        *out = types[i].format;
-        return true;
-    }
-    return false;
-}
-
-enum change_format change_format_of(wfl_slice accept)
-{
-    enum change_format best = CHANGE_PAGE, format;
-    unsigned           best_weight = 0;
-    bool               more = accept.len > 0;
-
-    while (more) {
-        wfl_slice parameters, type;
-        unsigned  weight;
-
-        more = wfl_slice_split(&accept, ',', &parameters);
-        wfl_slice_split(&parameters, ';', &type);
-        if (!format_of_type(wfl_slice_trim(type), &format)) continue;
-        weight = weight_of(parameters);
-        if (weight <= best_weight) continue;
-        best = format;
-        best_weight = weight;
-    }
-    return best;
-}
 
 /* ---- rows */
 
@@ -130,7 +65,7 @@ void change_page_load(struct wfl_store *s, struct change_page *p)
 {
     wfl_buf_init(&p->text, &wfl_alloc_libc, PAGE_TEXT_MAX);
     p->rc = wfl_store_changes(s, &p->read, &p->err);
-    if (p->rc != WFL_OK) return;
+    if (p->rc != WFL_OK || p->rows_only) return;
     p->ends = wfl_alloc_zero(&wfl_alloc_libc, (size_t)p->read.count + 1, sizeof *p->ends);
     for (uint32_t i = 0; p->ends != NULL && i < p->read.count; i++) {
         write_row(&p->read.changes[i], &p->text);
@@ -189,10 +124,43 @@ static void end_page(const wfl_ulid *next, wfl_buf *out)
     wfl_buf_printf(out, "],\"next\":\"%s\"}", text);
 }
 
-void change_page_write_empty(const wfl_ulid *next, wfl_buf *out)
+void change_page_write_empty(const wfl_ulid *next, enum change_format format, wfl_buf *out)
 {
+    if (format == CHANGE_WIRE) {
+        wire_write_changes(NULL, 0, next, out);
+        return;
+    }
     wfl_buf_add_str(out, "{\"changes\":[");
     end_page(next, out);
+}
+
+/* The position behind row `i` - 1, the last one that was looked at: rows from `i` on are still to
+ * come. */
+static wfl_ulid position_at(const struct change_page *p, uint32_t i, const struct change_wanted *w)
+{
+    wfl_ulid next = i < p->read.count ? p->read.changes[i - 1].version : p->read.next;
+
+    return wfl_ulid_cmp(&next, &w->after) < 0 ? w->after : next;
+}
+
+static uint32_t write_wire(const struct change_page *p, const struct change_wanted *w, wfl_buf *out,
+                           wfl_ulid *last, wfl_ulid *next)
+{
+    struct wfl_change *rows =
+        wfl_alloc_zero(&wfl_alloc_libc, (size_t)p->read.count + 1, sizeof *rows);
+    uint32_t count = 0, i = 0;
+
+    if (rows == NULL) {
+        out->failed = true;
+        return 0;
+    }
+    for (; i < p->read.count && count < w->limit; i++)
+        if (is_wanted(&p->read.changes[i], w)) rows[count++] = p->read.changes[i];
+    if (count > 0) *last = rows[count - 1].version;
+    *next = position_at(p, i, w);
+    wire_write_changes(rows, count, next, out);
+    wfl_alloc_free(&wfl_alloc_libc, rows);
+    return count;
 }
 
 uint32_t change_page_write(const struct change_page *p, const struct change_wanted *w,
@@ -200,6 +168,7 @@ uint32_t change_page_write(const struct change_page *p, const struct change_want
 {
     uint32_t count = 0, i = 0;
 
+    if (format == CHANGE_WIRE) return write_wire(p, w, out, last, next);
     if (format == CHANGE_PAGE) wfl_buf_add_str(out, "{\"changes\":[");
     for (; i < p->read.count && count < w->limit; i++) {
         if (!is_wanted(&p->read.changes[i], w)) continue;
@@ -207,9 +176,7 @@ uint32_t change_page_write(const struct change_page *p, const struct change_want
         *last = p->read.changes[i].version;
         count++;
     }
-    /* Rows behind the limit are still to come. */
-    *next = i < p->read.count ? p->read.changes[i - 1].version : p->read.next;
-    if (wfl_ulid_cmp(next, &w->after) < 0) *next = w->after;
+    *next = position_at(p, i, w);
     if (format == CHANGE_PAGE) end_page(next, out);
     return count;
 }

@@ -2,31 +2,31 @@
  *
  * GET /v1/{bucket}/changes: the question, judged; the rest is watch.c's. Last-Event-ID holds before
  * `after`: a browser that reconnects repeats its first target and adds how far it came. */
+#include "server/accept.h"
 #include "server/watch.h"
+#include "server/wire.h"
 
 #define LIMIT_DEFAULT 100
 #define WAIT_MAX      60
 
 enum { PARAM_AFTER, PARAM_PREFIX, PARAM_LIMIT, PARAM_WAIT, PARAM_COUNT };
 
-static wfl_code read_format(struct request *r, enum change_format *out, wfl_error *err)
+static enum change_format read_format(const struct request *r)
 {
-    const struct wfl_request *head = request_head(r);
-    wfl_buf                   accept; /* of several headers as of one list */
-    wfl_slice                 copy;
-    bool                      ok;
+    static const struct {
+        wfl_slice          type;
+        enum change_format format;
+    } rows[] = {
+        {WFL_LIT("application/json"), CHANGE_PAGE},
+        {WFL_LIT(WIRE_TYPE), CHANGE_WIRE},
+        {WFL_LIT("text/event-stream"), CHANGE_EVENTS},
+        {WFL_LIT("application/x-ndjson"), CHANGE_LINES},
+    };
+    wfl_slice types[WFL_COUNT(rows)];
 
-    wfl_buf_init(&accept, &wfl_alloc_libc, SIZE_MAX / 2);
-    for (uint32_t i = 0; i < head->header_count; i++) {
-        if (!wfl_slice_eq(head->headers[i].name, WFL_S("accept"))) continue;
-        if (accept.len > 0) wfl_buf_add_u8(&accept, ',');
-        wfl_buf_add(&accept, head->headers[i].value);
-    }
-    copy = wfl_buf_slice(&accept);
-    ok = wfl_buf_ok(&accept);
-    *out = change_format_of(copy);
-    wfl_buf_fini(&accept);
-    return ok ? WFL_OK : wfl_fail(err, WFL_NOMEM, "changes: out of memory");
+    for (size_t i = 0; i < WFL_COUNT(rows); i++)
+        types[i] = rows[i].type;
+    return rows[accept_choose(request_head(r), types, WFL_COUNT(rows))].format;
 }
 
 static wfl_code read_number(const struct wfl_param *p, uint64_t min, uint64_t max, uint64_t *out,
@@ -73,7 +73,7 @@ static wfl_code read_question(struct request *r, struct watch *w, wfl_error *err
     uint64_t limit = LIMIT_DEFAULT, wait = 0;
     wfl_code rc = wfl_query_parse(request_head(r)->query, p, PARAM_COUNT, request_arena(r), err);
 
-    if (rc == WFL_OK) rc = read_format(r, &w->format, err);
+    w->format = read_format(r);
     if (rc == WFL_OK) rc = read_after(&p[PARAM_AFTER], w, err);
     if (rc == WFL_OK) rc = read_number(&p[PARAM_LIMIT], 1, WFL_CHANGES_LIMIT_MAX, &limit, err);
     if (rc == WFL_OK) rc = read_number(&p[PARAM_WAIT], 0, WAIT_MAX, &wait, err);
@@ -85,7 +85,7 @@ static wfl_code read_question(struct request *r, struct watch *w, wfl_error *err
                         WFL_KEY_MAX);
     w->limit = (uint32_t)limit;
     w->wait_ms = wait * 1000;
-    w->waits = wait > 0 || w->format != CHANGE_PAGE;
+    w->waits = wait > 0 || !change_format_is_page(w->format);
     return WFL_OK;
 }
 

@@ -90,7 +90,7 @@ struct request {
     wfl_ulid        when;      /* ... which, or which version is erased */
     struct intake  *intake;    /* of a body that is not received whole; in the arena */
     struct outlet  *outlet;    /* of a content that is not sent from memory; in the arena */
-    struct watch   *watch;   /* of changes; in the arena */
+    struct watch   *watch;     /* of changes; in the arena */
 
     uint8_t *body; /* whole, from the libc allocator */
     size_t   body_len, body_cap;
@@ -116,7 +116,7 @@ struct request {
             uint32_t            count;
             wfl_code            rc;
         } versions;
-        struct batch_call   *batch;
+        struct batch_call *batch;
     } op;
     struct wfl_engine_work work;
     wfl_buf                text;      /* of a listing, while it is made */

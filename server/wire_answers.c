@@ -146,6 +146,37 @@ void wire_write_listing(const struct listing_page *page, wfl_buf *out)
     encode(&message, out);
 }
 
+/* ---- pages of changes */
+
+static void change_at(const void *ctx, uint32_t i, void *row)
+{
+    static const enum wfl_wire_change_kind kinds[] = {[WFL_CHANGED_PUT] = WFL_WIRE_PUT,
+                                                      [WFL_CHANGED_DELETE] = WFL_WIRE_DELETE,
+                                                      [WFL_CHANGED_ERASE] = WFL_WIRE_ERASE};
+    const struct wfl_change               *change = (const struct wfl_change *)ctx + i;
+    struct wfl_wire_change                *out = row;
+
+    *out = (struct wfl_wire_change){.kind = kinds[change->kind],
+                                    .key = bytes_of(change->key),
+                                    .size = change->size,
+                                    .by = bytes_of(change->by),
+                                    .tags = pairs_of(change->tags, change->tag_count)};
+    memcpy(out->version, change->version.bytes, sizeof out->version);
+    memcpy(out->blake3, change->blake3.bytes, sizeof out->blake3);
+    memcpy(out->jti, change->jti.bytes, sizeof out->jti);
+    memcpy(out->erased, change->erased.bytes, sizeof out->erased);
+}
+
+void wire_write_changes(const struct wfl_change *changes, uint32_t count, const wfl_ulid *next,
+                        wfl_buf *out)
+{
+    struct wfl_wire_message message = {.kind = WFL_WIRE_CHANGES,
+                                       .rows = rows_of(changes, count, change_at)};
+
+    memcpy(message.at, next->bytes, sizeof message.at);
+    encode(&message, out);
+}
+
 /* ---- the rest */
 
 static void version_at(const void *ctx, uint32_t i, void *row)
