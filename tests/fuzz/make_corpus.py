@@ -181,8 +181,8 @@ class Flat:
     """FlatBuffers, as far as seeds need them. A table is a list of fields: None, (alignment, bytes) for what lies
     in the table, or what is referred to: a table, bytes, ("structs", alignment, list) or ("tables", list)."""
 
-    def __init__(self, table):
-        self.out = bytearray(b"\0\0\0\0WFLR")
+    def __init__(self, table, identifier=b"WFLR"):
+        self.out = bytearray(b"\0\0\0\0" + identifier)
         self.refer(0, self.place(table))
 
     def refer(self, at, to):
@@ -331,6 +331,51 @@ def segments():
     }
 
 
+def messages():
+    """First byte: what wire_fuzz.c takes it for."""
+    def byte(n):
+        return 1, bytes([n])
+
+    def long(n):
+        return 8, n.to_bytes(8, "little", signed=True)
+
+    def message(kind, body):
+        return bytes(Flat([byte(kind), body], b"WFLW").out)
+
+    def op(kind, key=b"k", bucket=None, condition=None, version=None, value=None, content_type=None, meta=None, tags=None,
+           source=None, source_version=None, *more):
+        return [byte(kind), bucket, key, condition, version, value, content_type, meta, tags, source, source_version, *more]
+
+    put, delete, copy, check = 1, 2, 3, 4
+    ulid = (1, bytes(range(16)))
+    pairs = ("tables", [[b"b", b"2"], [b"a", b"1"]])
+    batches_ = {
+        "each": [op(put, value=b"text", content_type=b"a/b", meta=pairs, tags=pairs), op(delete, b"b", condition=byte(1)),
+                 op(copy, b"c", source=b"e", source_version=ulid, meta=pairs), op(check, b"d", condition=byte(3), version=ulid)],
+        "absent": [op(put, value=b"", condition=byte(2))],
+        "none": [],
+        "no kind": [op(0)],
+        "no value": [op(put)],
+        "key twice": [op(put, value=b""), op(delete)],
+        "name twice": [op(put, value=b"", meta=("tables", [[b"a", b"1"], [b"a", b"2"]]))],
+        "condition without version": [op(check, condition=byte(3))],
+        "a member more": [op(delete, b"k", None, None, None, None, None, None, None, None, None, byte(1))],
+        "reserved": [op(delete, b"scan")],
+    }
+    out = {f"batch {name}": b"b" + message(8, [("tables", ops)]) for name, ops in batches_.items()}
+    out["buckets"] = b"*" + message(8, [("tables", [op(delete, bucket=b"photos")])])
+    out["buckets unnamed"] = b"*" + message(8, [("tables", [op(delete)])])
+    out["settings for a batch"] = b"b" + message(3, [long(1)])
+    out["record for a batch"] = b"b" + bytes(Flat([byte(8), [("tables", [op(delete)])]]).out)
+    all_ = [long(i) for i in range(9)] + [byte(1)]
+    for name, body in {"all": all_, "some": [long(-1), None, long(5)], "none": [], "unknown": [None] * 11 + [byte(1)],
+                       "unset": [long(2)] + [None] * 9 + [("tables", [b"quota_bytes", b"public_read"])]}.items():
+        out[f"settings {name}"] = b"s" + message(3, body)
+        out[f"patch {name}"] = b"p" + message(3, body)
+    out["batch for settings"] = b"s" + message(8, [("tables", [op(delete)])])
+    return out
+
+
 def batches():
     ulid = "01JDFJ7Z7Q2S4T6V8X0A2C4E6G"
     put = {"op": "put", "key": "a", "value": "text"}
@@ -364,5 +409,5 @@ def batches():
 if __name__ == "__main__":
     for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "keyfile": keyfiles,
                          "cursor": cursors, "target": targets, "settings": settings, "manifest": manifests,
-                         "completion": completions, "segment": segments, "batch": batches}.items():
+                         "completion": completions, "segment": segments, "batch": batches, "wire": messages}.items():
         write(target, make())
