@@ -4,6 +4,7 @@ the same in both, and a buffer that is broken is refused. flatc, which knows the
 import base64
 import json
 import random
+import threading
 
 import pytest
 
@@ -108,6 +109,52 @@ def test_uploads_and_parts_say_the_same(client, bucket):
         client.expect(200, "PUT", f"{target}?upload={upload}&part={number}", [wire.ACCEPT], bytes(size))
     assert len(same(client, f"{target}?upload={upload}", "PartList")["parts"]) == 3
     assert same(client, path_of(bucket) + "?uploads", "UploadList")["uploads"][0]["bytes"] == MIB + 5
+
+
+def test_a_page_of_changes_says_the_same(client, bucket):
+    client.expect(200, "PATCH", path_of(bucket), body=b'{"versions":-1}')
+    fill(client, bucket)
+    version = client.put(bucket, "erased", b"x").header("x-wfldb-version")
+    client.delete(bucket, "a/one")
+    client.expect(204, "DELETE", f"{path_of(bucket, 'erased')}?version={version}")
+    changes = same(client, f"/v1/{bucket}/changes", "Changes")
+    assert [c["op"] for c in changes["changes"]] == ["put"] * 5 + ["delete", "erase"]
+    assert changes["changes"][-1]["erased"] == version and changes["changes"][1]["tags"] == {"kind": "sample"}
+    page = same(client, f"/v1/{bucket}/changes?prefix=a/&limit=2", "Changes")
+    assert len(page["changes"]) == 2
+    assert len(same(client, f"/v1/{bucket}/changes?prefix=a/&after={page['next']}", "Changes")["changes"]) == 1
+    assert same(client, f"/v1/{bucket}/changes?after={changes['next']}", "Changes")["changes"] == []
+
+
+def test_changes_are_waited_for_in_either_encoding(client, bucket):
+    """Those that wait share what is read: each gets it in its own encoding."""
+    after = client.put(bucket, "before", b"x").header("x-wfldb-version")
+    target, answers = f"/v1/{bucket}/changes?after={after}&wait=60", {}
+
+    def wait(flat):
+        with Client(client.server, http=client.http) as waiting:
+            answers[flat] = waiting.expect(200, "GET", target, [wire.ACCEPT] if flat else [])
+
+    threads = [threading.Thread(target=wait, args=(flat,)) for flat in (False, True)]
+    for thread in threads:
+        thread.start()
+    client.put(bucket, "new", b"x", [("X-WflDB-Tag-A", "1")])
+    for thread in threads:
+        thread.join()
+    kind, document = wire.document(answers[True])
+    assert kind == "Changes" and document == answers[False].json and [c["key"] for c in document["changes"]] == ["new"]
+
+
+def test_no_change_within_the_wait_is_an_empty_page(client, bucket):
+    after = client.put(bucket, "before", b"x").header("x-wfldb-version")
+    assert same(client, f"/v1/{bucket}/changes?after={after}&wait=1", "Changes") == {"changes": [], "next": after}
+
+
+def test_the_encoding_of_changes_is_the_one_that_accept_prefers(client1, bucket):
+    for accept, kind in ((f"{wire.TYPE}, text/event-stream;q=0.5", wire.TYPE), ("text/plain, */*;q=0.1", "application/json"),
+                         (f"text/event-stream;q=0.1, {wire.TYPE};q=0.2, */*", "application/json")):
+        answer = client1.expect(200, "GET", f"/v1/{bucket}/changes", [("Accept", accept)])
+        assert answer.header("content-type") == kind
 
 
 # ---- which encoding
