@@ -4,6 +4,8 @@
  * key. Without memory a page is NOMEM, and nothing of it is sent. */
 #include "server/change_page.h"
 
+#include "server/wire.h"
+
 #define PAGE_TEXT_MAX (64u << 20)
 
 static const char *const kinds[] = {
@@ -63,7 +65,7 @@ void change_page_load(struct wfl_store *s, struct change_page *p)
 {
     wfl_buf_init(&p->text, &wfl_alloc_libc, PAGE_TEXT_MAX);
     p->rc = wfl_store_changes(s, &p->read, &p->err);
-    if (p->rc != WFL_OK) return;
+    if (p->rc != WFL_OK || p->rows_only) return;
     p->ends = wfl_alloc_zero(&wfl_alloc_libc, (size_t)p->read.count + 1, sizeof *p->ends);
     for (uint32_t i = 0; p->ends != NULL && i < p->read.count; i++) {
         write_row(&p->read.changes[i], &p->text);
@@ -83,7 +85,7 @@ void change_page_fini(struct change_page *p)
 
 /* ---- texts */
 
-bool change_page_wants(const struct change_wanted *w, const struct wfl_change *c)
+static bool is_wanted(const struct wfl_change *c, const struct change_wanted *w)
 {
     return wfl_ulid_cmp(&c->version, &w->after) > 0 && wfl_slice_starts_with(c->key, w->prefix);
 }
@@ -93,7 +95,7 @@ uint32_t change_page_count(const struct change_page *p, const struct change_want
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < p->read.count && count < w->limit; i++)
-        count += change_page_wants(w, &p->read.changes[i]);
+        count += is_wanted(&p->read.changes[i], w);
     return count;
 }
 
@@ -122,12 +124,43 @@ static void end_page(const wfl_ulid *next, wfl_buf *out)
     wfl_buf_printf(out, "],\"next\":\"%s\"}", text);
 }
 
-/* Rows behind the limit are still to come. */
-wfl_ulid change_page_next(const struct change_page *p, const struct change_wanted *w, uint32_t i)
+void change_page_write_empty(const wfl_ulid *next, enum change_format format, wfl_buf *out)
+{
+    if (format == CHANGE_WIRE) {
+        wire_write_changes(NULL, 0, next, out);
+        return;
+    }
+    wfl_buf_add_str(out, "{\"changes\":[");
+    end_page(next, out);
+}
+
+/* The position behind row `i` - 1, the last one that was looked at: rows from `i` on are still to
+ * come. */
+static wfl_ulid position_at(const struct change_page *p, uint32_t i, const struct change_wanted *w)
 {
     wfl_ulid next = i < p->read.count ? p->read.changes[i - 1].version : p->read.next;
 
     return wfl_ulid_cmp(&next, &w->after) < 0 ? w->after : next;
+}
+
+static uint32_t write_wire(const struct change_page *p, const struct change_wanted *w, wfl_buf *out,
+                           wfl_ulid *last, wfl_ulid *next)
+{
+    struct wfl_change *rows =
+        wfl_alloc_zero(&wfl_alloc_libc, (size_t)p->read.count + 1, sizeof *rows);
+    uint32_t count = 0, i = 0;
+
+    if (rows == NULL) {
+        out->failed = true;
+        return 0;
+    }
+    for (; i < p->read.count && count < w->limit; i++)
+        if (is_wanted(&p->read.changes[i], w)) rows[count++] = p->read.changes[i];
+    if (count > 0) *last = rows[count - 1].version;
+    *next = position_at(p, i, w);
+    wire_write_changes(rows, count, next, out);
+    wfl_alloc_free(&wfl_alloc_libc, rows);
+    return count;
 }
 
 uint32_t change_page_write(const struct change_page *p, const struct change_wanted *w,
@@ -135,14 +168,15 @@ uint32_t change_page_write(const struct change_page *p, const struct change_want
 {
     uint32_t count = 0, i = 0;
 
+    if (format == CHANGE_WIRE) return write_wire(p, w, out, last, next);
     if (format == CHANGE_PAGE) wfl_buf_add_str(out, "{\"changes\":[");
     for (; i < p->read.count && count < w->limit; i++) {
-        if (!change_page_wants(w, &p->read.changes[i])) continue;
+        if (!is_wanted(&p->read.changes[i], w)) continue;
         add_row(p, i, format, count == 0, out);
         *last = p->read.changes[i].version;
         count++;
     }
-    *next = change_page_next(p, w, i);
+    *next = position_at(p, i, w);
     if (format == CHANGE_PAGE) end_page(next, out);
     return count;
 }

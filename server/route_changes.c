@@ -11,23 +11,22 @@
 
 enum { PARAM_AFTER, PARAM_PREFIX, PARAM_LIMIT, PARAM_WAIT, PARAM_COUNT };
 
-static void read_format(const struct request *r, struct watch *w)
+static enum change_format read_format(const struct request *r)
 {
     static const struct {
+        wfl_slice          type;
         enum change_format format;
-        bool               wire;
-    } formats[] = {
-        {CHANGE_PAGE, false}, {CHANGE_EVENTS, false}, {CHANGE_LINES, false}, {CHANGE_PAGE, true}};
-    static const wfl_slice types[WFL_COUNT(formats)] = {
-        WFL_LIT("application/json"),
-        WFL_LIT("text/event-stream"),
-        WFL_LIT("application/x-ndjson"),
-        WFL_LIT(WIRE_TYPE),
+    } rows[] = {
+        {WFL_LIT("application/json"), CHANGE_PAGE},
+        {WFL_LIT(WIRE_TYPE), CHANGE_WIRE},
+        {WFL_LIT("text/event-stream"), CHANGE_EVENTS},
+        {WFL_LIT("application/x-ndjson"), CHANGE_LINES},
     };
-    size_t chosen = accept_choose(request_head(r), types, WFL_COUNT(types));
+    wfl_slice types[WFL_COUNT(rows)];
 
-    w->format = formats[chosen].format;
-    w->wire = formats[chosen].wire;
+    for (size_t i = 0; i < WFL_COUNT(rows); i++)
+        types[i] = rows[i].type;
+    return rows[accept_choose(request_head(r), types, WFL_COUNT(rows))].format;
 }
 
 static wfl_code read_number(const struct wfl_param *p, uint64_t min, uint64_t max, uint64_t *out,
@@ -72,10 +71,9 @@ static wfl_code read_question(struct request *r, struct watch *w, wfl_error *err
         [PARAM_WAIT] = {.name = "wait"},
     };
     uint64_t limit = LIMIT_DEFAULT, wait = 0;
-
-    read_format(r, w);
     wfl_code rc = wfl_query_parse(request_head(r)->query, p, PARAM_COUNT, request_arena(r), err);
 
+    w->format = read_format(r);
     if (rc == WFL_OK) rc = read_after(&p[PARAM_AFTER], w, err);
     if (rc == WFL_OK) rc = read_number(&p[PARAM_LIMIT], 1, WFL_CHANGES_LIMIT_MAX, &limit, err);
     if (rc == WFL_OK) rc = read_number(&p[PARAM_WAIT], 0, WAIT_MAX, &wait, err);
@@ -87,7 +85,7 @@ static wfl_code read_question(struct request *r, struct watch *w, wfl_error *err
                         WFL_KEY_MAX);
     w->limit = (uint32_t)limit;
     w->wait_ms = wait * 1000;
-    w->waits = wait > 0 || w->format != CHANGE_PAGE;
+    w->waits = wait > 0 || !change_format_is_page(w->format);
     return WFL_OK;
 }
 

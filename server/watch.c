@@ -19,7 +19,6 @@
  *
  * Delivery to many is cut into turns, so that other requests of the reactor do not wait for all. */
 #include "server/watch.h"
-#include "server/wire.h"
 
 #include <assert.h>
 
@@ -86,6 +85,11 @@ uint64_t watch_hub_count(const struct watch_hub *hub)
     return hub->count;
 }
 
+static bool is_page(const struct watch *w)
+{
+    return change_format_is_page(w->format);
+}
+
 static int64_t now_ns(void)
 {
     return wfl_clock_mono_ns(&wfl_clock_system);
@@ -102,7 +106,7 @@ static struct channel **slot_of(struct watch_hub *hub, struct reactor *reactor, 
 {
     struct channel ***table = &hub->tables[wfl_reactor_index(reactor)];
 
-    if (*table == NULL) *table = wfl_alloc_zero(&wfl_alloc_libc, SLOTS, sizeof **table);
+    if (*table == NULL) *table = wfl_alloc_zero(&wfl_alloc_libc, SLOTS, sizeof(struct channel *));
     return *table == NULL ? NULL : &(*table)[bucket_id % SLOTS];
 }
 
@@ -235,46 +239,32 @@ static void end_stream(struct watch *w)
     wfl_exchange_set_timer(w->r->x, now_ns() + END_NS);
 }
 
-/* Any thread. The rows of a page that are wanted, as the answer's text. */
-static void write_answer(const struct watch *w, const struct change_page *p,
-                         const struct change_wanted *wanted, wfl_buf *out)
-{
-    wfl_ulid last, next;
-
-    if (w->wire) {
-        wire_write_changes(p, wanted, out);
-    } else {
-        wfl_buf_init(out, &wfl_alloc_libc, SIZE_MAX / 2);
-        change_page_write(p, wanted, CHANGE_PAGE, out, &last, &next);
-    }
-}
-
-static void answer_text(struct watch *w, wfl_buf *text)
+/* The page that is written into the request's text. */
+static void answer_text(struct watch *w)
 {
     struct answer a = {0};
 
-    if (w->wire)
-        answer_wire(w->r, &a, 200, text);
+    leave(w);
+    wfl_exchange_set_timer(w->r->x, 0);
+    if (w->format == CHANGE_WIRE)
+        answer_wire(w->r, &a, 200, &w->r->text);
     else
-        answer_json(w->r, &a, 200, text);
+        answer_json(w->r, &a, 200, &w->r->text);
 }
 
 static void answer_empty(struct watch *w)
 {
-    struct change_page   none = {.read = {.next = w->at}};
-    struct change_wanted wanted = {.limit = w->limit};
-    wfl_buf              text;
+    wfl_buf *text = &w->r->text;
 
-    leave(w);
-    wfl_exchange_set_timer(w->r->x, 0);
-    write_answer(w, &none, &wanted, &text);
-    answer_text(w, &text);
+    wfl_buf_init(text, &wfl_alloc_libc, 1024);
+    change_page_write_empty(&w->at, w->format, text);
+    answer_text(w);
 }
 
 /* There is nothing more to wait for. */
 static void finish(struct watch *w)
 {
-    if (w->format == CHANGE_PAGE)
+    if (is_page(w))
         answer_empty(w);
     else
         end_stream(w);
@@ -297,13 +287,13 @@ static void fail(struct watch *w)
 static bool is_over(const struct watch *w)
 {
     return w->r->server->stopping || now_sec() >= w->expires_sec ||
-           (w->format == CHANGE_PAGE && now_ns() >= w->deadline_ns);
+           (is_page(w) && now_ns() >= w->deadline_ns);
 }
 
 static void set_timer(struct watch *w)
 {
     int64_t now = now_ns(), left_sec = w->expires_sec - now_sec();
-    int64_t at = w->format == CHANGE_PAGE ? w->deadline_ns : w->comment_ns;
+    int64_t at = is_page(w) ? w->deadline_ns : w->comment_ns;
 
     if (left_sec < 0) left_sec = 0;
     if (left_sec > TIMER_MAX_SEC) left_sec = TIMER_MAX_SEC;
@@ -389,12 +379,12 @@ static void take_as_page(struct watch *w, const struct change_page *p,
                          const struct change_wanted *wanted)
 {
     struct request *r = w->r;
+    wfl_ulid        last, next;
 
     if (change_page_count(p, wanted) == 0) return;
-    leave(w);
-    wfl_exchange_set_timer(r->x, 0);
-    write_answer(w, p, wanted, &r->text);
-    answer_text(w, &r->text);
+    wfl_buf_init(&r->text, &wfl_alloc_libc, SIZE_MAX / 2);
+    change_page_write(p, wanted, w->format, &r->text, &last, &next);
+    answer_text(w);
 }
 
 /* The rows of a page into the stream. True: enough for now. */
@@ -422,7 +412,7 @@ static void take(struct watch *w, const struct change_page *p)
         finish(w);
         return;
     }
-    if (w->format == CHANGE_PAGE) {
+    if (is_page(w)) {
         take_as_page(w, p, &wanted);
     } else if (stream_rows(w, p, &wanted)) {
         delist(w);
@@ -469,10 +459,13 @@ static void read_in_pool(struct wfl_engine_work *work)
     struct watch        *w = r->watch;
     struct change_wanted all = {.prefix = w->prefix, .limit = w->limit};
     struct change_page  *p = &w->page;
+    wfl_ulid             last, next;
 
     change_page_load(r->server->store, p);
-    if (p->rc == WFL_OK && w->format == CHANGE_PAGE && (p->read.count > 0 || !w->waits))
-        write_answer(w, p, &all, &r->text);
+    if (p->rc == WFL_OK && is_page(w) && (p->read.count > 0 || !w->waits)) {
+        wfl_buf_init(&r->text, &wfl_alloc_libc, SIZE_MAX / 2);
+        change_page_write(p, &all, w->format, &r->text, &last, &next);
+    }
     request_done(r);
 }
 
@@ -491,23 +484,18 @@ static void begin_stream(struct watch *w)
 
 static void after_page(struct watch *w)
 {
-    struct request *r = w->r;
-    bool            ended = w->page.read.ended;
-    bool            written = w->page.read.count > 0 || !w->waits;
+    bool ended = w->page.read.ended;
+    bool written = w->page.read.count > 0 || !w->waits;
 
     w->from = WFL_CHANGES_AFTER;
     w->at = w->page.read.next;
     change_page_fini(&w->page);
-    if (!written) {
-        if (is_over(w))
-            finish(w);
-        else
-            go_on(w, ended);
-        return;
-    }
-    leave(w);
-    wfl_exchange_set_timer(r->x, 0);
-    answer_text(w, &r->text);
+    if (written)
+        answer_text(w);
+    else if (is_over(w))
+        finish(w);
+    else
+        go_on(w, ended);
 }
 
 static void after_streamed(struct watch *w)
@@ -544,7 +532,7 @@ static void after_read(struct request *r)
         fail(w);
     } else {
         w->looked = true;
-        if (w->format == CHANGE_PAGE)
+        if (is_page(w))
             after_page(w);
         else
             after_streamed(w);
@@ -557,14 +545,14 @@ static void read_own(struct watch *w)
     wfl_code        rc;
 
     w->state = WATCH_READING;
-    w->page = (struct change_page){
-        .read = {.bucket = r->target.bucket,
-                 .bucket_id = w->bucket_id,
-                 .prefix = w->prefix,
-                 .from = w->from,
-                 .after = w->at,
-                 .limit = w->format == CHANGE_PAGE ? w->limit : STREAM_ROWS,
-                 .bytes_max = w->format == CHANGE_PAGE ? PAGE_BYTES : STREAM_BYTES}};
+    w->page = (struct change_page){.rows_only = w->format == CHANGE_WIRE,
+                                   .read = {.bucket = r->target.bucket,
+                                            .bucket_id = w->bucket_id,
+                                            .prefix = w->prefix,
+                                            .from = w->from,
+                                            .after = w->at,
+                                            .limit = is_page(w) ? w->limit : STREAM_ROWS,
+                                            .bytes_max = is_page(w) ? PAGE_BYTES : STREAM_BYTES}};
     r->work = (struct wfl_engine_work){
         .flow = w->bucket_id, .bytes = READ_COST, .run = read_in_pool, .arg = r};
     rc = wfl_engine_work(r->server->engine, &r->work);
@@ -610,7 +598,7 @@ void watch_start(struct watch *w)
             w->expires_sec = r->who.packet->links[i].exp;
     w->deadline_ns = now_ns() + (int64_t)w->wait_ms * 1000000;
     if (w->from == WFL_CHANGES_AFTER) w->told = w->at;
-    if (w->format != CHANGE_PAGE) w->limit = UINT32_MAX;
+    if (!is_page(w)) w->limit = UINT32_MAX;
     if (wfl_store_bucket_id(r->server->store, r->target.bucket, &w->bucket_id, &r->err) != WFL_OK) {
         fail(w);
         return;
@@ -669,7 +657,7 @@ void watch_on_timer(struct request *r)
         read_own(w);
         return;
     }
-    if (w->format != CHANGE_PAGE && now_ns() >= w->comment_ns) send_comment(w);
+    if (!is_page(w) && now_ns() >= w->comment_ns) send_comment(w);
     set_timer(w);
     if (w->state == WATCH_WAITING) look(w->channel);
 }

@@ -32,6 +32,10 @@ void wire_write_listing(const struct listing_page *page, wfl_buf *out);
 void wire_write_changes(const struct change_page *page, const struct change_wanted *wanted,
                         wfl_buf *out);
 
+/* A page of changes, the same way. */
+void wire_write_changes(const struct wfl_change *changes, uint32_t count, const wfl_ulid *next,
+                        wfl_buf *out);
+
 /* ---- bodies */
 
 /* As batch_doc_parse, whose errors it has; and INVALID_REQUEST: no batch, or it fails verification.

@@ -146,55 +146,35 @@ void wire_write_listing(const struct listing_page *page, wfl_buf *out)
     encode(&message, out);
 }
 
-/* ---- changes */
-
-struct change_rows {
-    const struct wfl_change *changes;
-    uint32_t                *wanted; /* which of them */
-};
+/* ---- pages of changes */
 
 static void change_at(const void *ctx, uint32_t i, void *row)
 {
     static const enum wfl_wire_change_kind kinds[] = {[WFL_CHANGED_PUT] = WFL_WIRE_PUT,
                                                       [WFL_CHANGED_DELETE] = WFL_WIRE_DELETE,
                                                       [WFL_CHANGED_ERASE] = WFL_WIRE_ERASE};
-    const struct change_rows              *rows = ctx;
-    const struct wfl_change               *change = &rows->changes[rows->wanted[i]];
+    const struct wfl_change               *change = (const struct wfl_change *)ctx + i;
     struct wfl_wire_change                *out = row;
 
-    out->kind = kinds[change->kind];
-    out->key = bytes_of(change->key);
-    out->size = change->size;
-    out->by = bytes_of(change->by);
-    out->tags = pairs_of(change->tags, change->tag_count);
+    *out = (struct wfl_wire_change){.kind = kinds[change->kind],
+                                    .key = bytes_of(change->key),
+                                    .size = change->size,
+                                    .by = bytes_of(change->by),
+                                    .tags = pairs_of(change->tags, change->tag_count)};
     memcpy(out->version, change->version.bytes, sizeof out->version);
     memcpy(out->blake3, change->blake3.bytes, sizeof out->blake3);
     memcpy(out->jti, change->jti.bytes, sizeof out->jti);
     memcpy(out->erased, change->erased.bytes, sizeof out->erased);
 }
 
-void wire_write_changes(const struct change_page *page, const struct change_wanted *wanted,
+void wire_write_changes(const struct wfl_change *changes, uint32_t count, const wfl_ulid *next,
                         wfl_buf *out)
 {
-    struct change_rows      rows = {.changes = page->read.changes};
-    struct wfl_wire_message message = {.kind = WFL_WIRE_CHANGES};
-    uint32_t                count = 0, i = 0;
-    wfl_ulid                next;
+    struct wfl_wire_message message = {.kind = WFL_WIRE_CHANGES,
+                                       .rows = rows_of(changes, count, change_at)};
 
-    rows.wanted =
-        wfl_alloc_zero(&wfl_alloc_libc, (size_t)page->read.count + 1, sizeof *rows.wanted);
-    if (rows.wanted == NULL) {
-        wfl_buf_init(out, &wfl_alloc_libc, ANSWER_BYTES_MAX);
-        out->failed = true;
-        return;
-    }
-    for (; i < page->read.count && count < wanted->limit; i++)
-        if (change_page_wants(wanted, &page->read.changes[i])) rows.wanted[count++] = i;
-    next = change_page_next(page, wanted, i);
-    memcpy(message.at, next.bytes, sizeof message.at);
-    message.rows = rows_of(&rows, count, change_at);
+    memcpy(message.at, next->bytes, sizeof message.at);
     encode(&message, out);
-    wfl_alloc_free(&wfl_alloc_libc, rows.wanted);
 }
 
 /* ---- the rest */

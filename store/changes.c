@@ -11,7 +11,7 @@
  * BUCKET_NOT_FOUND, CORRUPT_OBJECT for a row that is damaged: leaving it out would be silent. */
 #include "store/internal.h"
 
-#define CHANGES_DEFAULT_SECONDS (7 * 24 * 3600)
+#define CHANGES_DEFAULT_SECONDS (INT64_C(7) * 24 * 3600)
 #define PAGE_MEMORY_MAX         (64u << 20)
 
 uint64_t wfl_changes_kept_ms(const struct wfl_bucket_settings *set)

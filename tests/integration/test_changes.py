@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from wfltest import Client, Connection, Grant, Server, wait_until
+from wfltest import Client, Connection, Grant, Server, wait_until, wire
 from wfltest.changes import EVENTS, LINES, Follower, Stream, target_of
 from wfltest.client import path_of
 from wfltest.http2 import Connection2
@@ -38,14 +38,14 @@ def before(version):
 class LongPoll:
     """A request sent; its answer is for later."""
 
-    def __init__(self, client, bucket, **parameters):
+    def __init__(self, client, bucket, headers=(), **parameters):
         self.http = client.http
         target = target_of(bucket, **parameters)
         self.connection = (Connection if client.http == 1 else Connection2)(client.server.address)
         if client.http == 1:
-            self.connection.send_head("GET", target, client.headers("GET", target))
+            self.connection.send_head("GET", target, client.headers("GET", target, headers))
         else:
-            self.stream = self.connection.start("GET", target, client.headers("GET", target))
+            self.stream = self.connection.start("GET", target, client.headers("GET", target, headers))
 
     def answer(self):
         try:
@@ -153,6 +153,27 @@ class TestPages:
                 connection = one.connect()
                 connection.send_head("GET", target, one.headers("GET", target, headers))
                 assert connection.read_head().header("content-type") == shape
+
+
+class TestFlatBuffers:
+    def test_a_page_says_the_same(self, client):
+        bucket = f"flat-{client.http}"
+        client.make_bucket(bucket, b'{"versions":-1}')
+        first = client.put(bucket, "ä", b"1", [("X-WflDB-Tag-B", "2"), ("X-WflDB-Tag-A", "1")]).json["version"]
+        put(client, bucket, "plain")
+        client.delete(bucket, "ä")
+        client.expect(204, "DELETE", path_of(bucket, "ä") + f"?version={first}")
+        for parameters in ({}, {"limit": 2}, {"prefix": "p"}, {"after": first}, {"after": "now"}, {"after": "now", "wait": 1}):
+            answer = client.expect(200, "GET", target_of(bucket, **parameters), [wire.ACCEPT])
+            assert wire.document(answer) == ("Changes", changes(client, bucket, **parameters))
+
+    def test_a_long_poll(self, server, client, bucket):
+        poll = LongPoll(client, bucket, [wire.ACCEPT], after="now", prefix="a/", wait=60, limit=1)
+        wait_for_watchers(server, 1)
+        put(client, bucket, "b/1")
+        version = put(client, bucket, "a/1")
+        kind, page = wire.document(poll.answer())
+        assert kind == "Changes" and [c["version"] for c in page["changes"]] == [version] and page["next"] == version
 
 
 class TestWhoMayWatch:
@@ -279,7 +300,7 @@ class TestStreams:
             assert [c["version"] for c in stream.take(2)] == versions[3:]
 
     def test_a_packet_that_expires_ends_it(self, server, bucket, shape):
-        with Client(server, ttl=2, iat=None) as short:
+        with Client(server, ttl=4) as short:
             poll = LongPoll(short, bucket, after="now", wait=60)
             with Stream(short, bucket, shape) as stream:
                 assert stream.next() is None
@@ -327,6 +348,7 @@ class TestWhatIsNoLongerKept:
             assert changes(client, "short", after=first) == {"changes": [], "next": first}, "nothing behind it is lost"
             assert changes(client, "short")["next"] == first
             # Those that wait are told of what comes, however old their position is.
+            client.expect(200, "PATCH", path_of("short"), body=b'{"change_retain_seconds":3600}')
             poll = LongPoll(client, "short", after=first, wait=60)
             with Stream(client, "short", EVENTS, after=first) as stream:
                 wait_for_watchers(server, 2)
