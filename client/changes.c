@@ -198,6 +198,11 @@ static void take_line(struct events *e)
     }
 }
 
+static bool can_go_on(const struct events *e)
+{
+    return !e->stopped && e->wrong == NULL && wfl_buf_ok(&e->line) && wfl_buf_ok(&e->data);
+}
+
 static int on_piece(void *ctx, const void *data, size_t len)
 {
     struct events *e = ctx;
@@ -205,15 +210,15 @@ static int on_piece(void *ctx, const void *data, size_t len)
 
     e->moved = true;
     e->heard_ms = now_ms();
-    while (rest.len > 0 && !e->stopped && e->wrong == NULL && wfl_buf_ok(&e->line)) {
+    while (rest.len > 0 && can_go_on(e)) {
         bool whole = wfl_slice_split(&rest, '\n', &line);
 
         wfl_buf_add(&e->line, line);
         if (!whole) break;
-        if (wfl_buf_ok(&e->line) && wfl_buf_ok(&e->data)) take_line(e);
-        if (wfl_buf_ok(&e->line)) e->line.len = 0;
+        if (can_go_on(e)) take_line(e);
+        if (can_go_on(e)) e->line.len = 0;
     }
-    return e->stopped || e->wrong != NULL || !wfl_buf_ok(&e->line) ? -1 : 0;
+    return can_go_on(e) ? 0 : -1;
 }
 
 /* ---- a connection, and the next one */
@@ -255,6 +260,7 @@ static int follow_once(struct events *e, wfldb *db, const char *bucket, wfldb_er
     c.endless = true;
     e->call = &c;
     rc = call_send(&c);
+    e->call = NULL;
     if (is_event_stream(&c))
         e->stood = true;
     else if (rc == 0)

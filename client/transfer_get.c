@@ -55,13 +55,9 @@ struct get {
 /* A moment is asked for once; what follows is of the version that was current then. */
 static wfldb_as_of as_of(const struct transfer *t, const char *version)
 {
-    wfldb_as_of moment = t->as_of;
+    wfldb_as_of settled = {.version = version};
 
-    if (moment.at != NULL && version[0] != '\0') {
-        moment.at = NULL;
-        moment.version = version;
-    }
-    return moment;
+    return t->as_of.at == NULL || version[0] == '\0' ? t->as_of : settled;
 }
 
 /* ---- one request into the file */

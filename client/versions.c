@@ -28,22 +28,27 @@ static void read_version(const json_t *item, wfldb_version *out)
 
 static int read_versions(struct call *c, wfldb_version **out, size_t *count)
 {
-    json_t *root = json_loadb((const char *)c->text.data, c->text.len, 0, NULL);
-    json_t *list = json_object_get(root, "versions");
-    size_t  n = json_array_size(list);
-    int     rc = 0;
+    json_t        *root = json_loadb((const char *)c->text.data, c->text.len, 0, NULL);
+    json_t        *list = json_object_get(root, "versions"), *item;
+    wfldb_version *versions;
+    size_t         i;
+    int            rc = 0;
 
+    versions = calloc(json_array_size(list) + 1, sizeof *versions);
     if (!json_is_array(list)) {
         rc = call_fail(c, "answer", "the list of versions is not understood; check the endpoint");
-    } else if (n > 0) {
-        *out = calloc(n, sizeof **out);
-        if (*out == NULL) rc = call_fail(c, "memory", "out of memory");
+    } else if (versions == NULL) {
+        rc = call_fail(c, "memory", "out of memory");
+    } else {
+        json_array_foreach(list, i, item)
+        {
+            read_version(item, &versions[i]);
+        }
+        *count = json_array_size(list);
+        *out = versions;
+        versions = NULL;
     }
-    if (rc == 0) {
-        for (size_t i = 0; i < n; i++)
-            read_version(json_array_get(list, i), &(*out)[i]);
-        *count = n;
-    }
+    free(versions);
     json_decref(root);
     return rc;
 }

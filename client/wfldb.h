@@ -112,7 +112,7 @@ typedef struct wfldb_version { /* a plain value */
     char     blake3[65];
     char     modified[40]; /* "2026-11-24T10:00:00.123Z" */
 } wfldb_version;
-/* Newest first, tombstones included. *out is the caller's to free(), NULL where there is none. */
+/* Newest first, tombstones included. *out is the caller's to free(), NULL on failure. */
 int wfldb_versions(wfldb *db, const char *bucket, const char *key, wfldb_version **out,
                    size_t *count, wfldb_error *err);
 /* Erase one version for good: nothing brings it back. Of the current one, the key has no object

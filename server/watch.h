@@ -21,7 +21,6 @@ struct watch { /* in the request's arena; its reactor's */
     struct request       *r;
     enum watch_state      state;
     enum change_format    format;
-    bool                  wire; /* a page, in FlatBuffers */
     bool                  waits;
     uint64_t              wait_ms; /* of a page */
     wfl_slice             prefix;

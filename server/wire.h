@@ -7,7 +7,6 @@
 #define WFL_SERVER_WIRE_H
 
 #include "server/batch_json.h"
-#include "server/change_page.h"
 #include "server/listing.h"
 #include "server/server.h"
 
@@ -28,9 +27,6 @@ void wire_answer_parts(struct request *r, const struct wfl_part *parts, uint32_t
 void wire_answer_results(struct request *r, const struct wfl_batch *batch);
 /* A page of scan or query, for answer_wire. Any thread; begins `out`. */
 void wire_write_listing(const struct listing_page *page, wfl_buf *out);
-/* The rows of a page of changes that are wanted, in the same way. */
-void wire_write_changes(const struct change_page *page, const struct change_wanted *wanted,
-                        wfl_buf *out);
 
 /* A page of changes, the same way. */
 void wire_write_changes(const struct wfl_change *changes, uint32_t count, const wfl_ulid *next,

@@ -350,6 +350,34 @@ static int query(wfldb *db, wfldb_error *err)
     return rc;
 }
 
+static int on_change(void *ctx, const wfldb_change *change)
+{
+    size_t *count = ctx;
+
+    return strcmp(change->op, "put") == 0 && change->json[0] == '{' && ++*count == 2;
+}
+
+static int changes(wfldb *db, wfldb_error *err)
+{
+    wfldb_changes_options options = {.limit = 2, .prefix = "b"};
+    wfldb_change_page     page = {0};
+    size_t                count = 0;
+    int                   rc = wfldb_changes(db, STREAMS, &options, &page, err);
+
+    if (rc != 0) return rc;
+    must(page.count == 2 && strcmp(page.items[0].op, "put") == 0, "changes", err);
+    must(strcmp(page.next, page.items[0].version) > 0 && page.items[0].json[0] == '{', "one", err);
+    wfldb_change_page_free(&page);
+    options.after = "now";
+    rc = wfldb_changes(db, STREAMS, &options, &page, err);
+    if (rc != 0) return rc;
+    must(page.count == 0, "changes from now on", err);
+    wfldb_change_page_free(&page);
+    options.after = NULL;
+    must(wfldb_watch(db, STREAMS, &options, on_change, &count, err) != 0, "a watch", err);
+    return strcmp(err->code, "stopped") == 0 && count == 2 ? 0 : -1;
+}
+
 static int copy_across(wfldb *db, wfldb_error *err)
 {
     wfldb_object source = {0}, object = {0};
@@ -393,9 +421,8 @@ static int delete_and_refusals(wfldb *db, wfldb_error *err)
 static int all(const wfldb_options *options, wfldb_error *err)
 {
     static int (*const steps[])(wfldb * db, wfldb_error * err) = {
-        put,     get,    head,        scan,       documents,
-        streams, upload, files,       patch,      versions,
-        batches, query,  copy_across, delete_all, delete_and_refusals};
+        put,   get,      head,    scan,  documents, streams,     upload,     files,
+        patch, versions, batches, query, changes,   copy_across, delete_all, delete_and_refusals};
     wfldb *db = wfldb_open(options, err);
     int    rc = db == NULL ? -1 : 0;
 
