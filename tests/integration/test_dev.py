@@ -136,7 +136,7 @@ def test_readmes_first_five_minutes_are_true(start, tmp_path):
     assert script.count("build/") >= 10 and script.count("examples/curl.sh") == 2
     run = start(data=tmp_path / "data")
     address = re.search(r"http://(\S+)\.", "".join(run.text) if run.commands() else "")[1]
-    for name in ("README.md", "CHANGELOG.md", "examples"):
+    for name in ("README.md", "CHANGELOG.md", "docs", "examples"):
         (tmp_path / name).symlink_to(os.path.join(source_root(), name))
     (tmp_path / "build").symlink_to(os.environ["WFL_BUILD_ROOT"])
     said = shell(script, tmp_path, environment={"WFLDB_ENDPOINT": f"http://{address}"})
