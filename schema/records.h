@@ -51,7 +51,7 @@ struct wfl_record_object {
     struct wfl_record_bytes by;
     uint8_t                 jti[16]; /* all zero: none */
     enum wfl_record_storage storage;
-    struct wfl_record_bytes value; /* with WFL_RECORD_INLINE: `size` bytes */
+    struct wfl_record_bytes value;        /* with WFL_RECORD_INLINE: `size` bytes */
     uint8_t                 manifest[16]; /* with WFL_RECORD_CHUNKS, WFL_RECORD_PARTS */
     struct wfl_record_pairs meta;
     struct wfl_record_pairs tags;
@@ -152,15 +152,15 @@ struct wfl_record_extent {
 #define WFL_RECORD_PAGE_MAX  (512 + WFL_MANIFEST_PAGE_CHUNKS * sizeof(struct wfl_record_chunk))
 #define WFL_RECORD_PARTS_MAX (512 + WFL_MANIFEST_PARTS_MAX * sizeof(struct wfl_record_extent))
 /* At most WFL_MANIFEST_PAGE_CHUNKS and at least one. */
-size_t      wfl_record_page_write(const struct wfl_record_chunk *chunks, uint32_t count,
-                                  uint8_t space[WFL_RECORD_PAGE_MAX]);
+size_t wfl_record_page_write(const struct wfl_record_chunk *chunks, uint32_t count,
+                             uint8_t space[WFL_RECORD_PAGE_MAX]);
 /* Copies; a page of no chunks, of too many, or with one of a wrong length is damaged. */
 const char *wfl_record_page_read(const uint8_t *record, size_t len,
                                  struct wfl_record_chunk out[WFL_MANIFEST_PAGE_CHUNKS],
-                                 uint32_t *count);
+                                 uint32_t               *count);
 /* `cap` at least 512 + count * sizeof *extents. */
-size_t      wfl_record_parts_write(const struct wfl_record_extent *extents, uint32_t count,
-                                   uint8_t *space, size_t cap);
+size_t wfl_record_parts_write(const struct wfl_record_extent *extents, uint32_t count,
+                              uint8_t *space, size_t cap);
 /* Number of extents, and each by its index. */
 const char *wfl_record_parts_read(const uint8_t *record, size_t len, uint32_t *count);
 void        wfl_record_parts_at(const uint8_t *record, uint32_t i, struct wfl_record_extent *out);
@@ -169,13 +169,11 @@ struct wfl_record_refs { /* ChunkRecord */
     uint64_t count;
     uint32_t len;
 };
-size_t      wfl_record_refs_write(const struct wfl_record_refs *in,
-                                  uint8_t                       space[WFL_RECORD_SMALL_MAX]);
+size_t wfl_record_refs_write(const struct wfl_record_refs *in, uint8_t space[WFL_RECORD_SMALL_MAX]);
 const char *wfl_record_refs_read(const uint8_t *record, size_t len, struct wfl_record_refs *out);
 
 /* Chunks or Parts. */
-size_t      wfl_record_trash_write(enum wfl_record_storage storage,
-                                   uint8_t                 space[WFL_RECORD_SMALL_MAX]);
+size_t wfl_record_trash_write(enum wfl_record_storage storage, uint8_t space[WFL_RECORD_SMALL_MAX]);
 const char *wfl_record_trash_read(const uint8_t *record, size_t len,
                                   enum wfl_record_storage *storage);
 
@@ -216,8 +214,7 @@ struct wfl_record_part {
     uint64_t size;
     uint8_t  blake3[32];
 };
-size_t      wfl_record_part_write(const struct wfl_record_part *in,
-                                  uint8_t                       space[WFL_RECORD_SMALL_MAX]);
+size_t wfl_record_part_write(const struct wfl_record_part *in, uint8_t space[WFL_RECORD_SMALL_MAX]);
 const char *wfl_record_part_read(const uint8_t *record, size_t len, struct wfl_record_part *out);
 
 #ifdef __cplusplus

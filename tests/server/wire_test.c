@@ -2,8 +2,8 @@
  *
  * Messages of the wire: whatever is in them, the bound has room for it, wherever memory begins; and
  * neither a message passes for a stored record nor a record for a message. */
-#include "schema/wire.h"
 #include "core/core.h"
+#include "schema/wire.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
