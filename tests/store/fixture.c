@@ -721,3 +721,25 @@ void poke(struct fixture *f, enum wfl_space space, wfl_slice key, wfl_slice valu
     waiter_wait(f, &p.w);
     assert_code(p.commit.rc, WFL_OK);
 }
+
+wfl_hash all_rows(struct fixture *f)
+{
+    struct wfl_hasher h;
+
+    wfl_hasher_init(&h);
+    for (int space = 0; space < WFL_SPACE_COUNT; space++) {
+        struct wfl_engine_range range = {
+            .space = (enum wfl_space)space, .limit = 1000000, .bytes_max = 1u << 30};
+
+        assert_code(wfl_engine_range_now(f->engine, &range), WFL_OK);
+        for (uint32_t i = 0; i < range.count; i++) {
+            uint64_t lens[3] = {(uint64_t)space, range.pairs[i].key.len, range.pairs[i].value.len};
+
+            wfl_hasher_add(&h, wfl_slice_of(lens, sizeof lens));
+            wfl_hasher_add(&h, range.pairs[i].key);
+            wfl_hasher_add(&h, range.pairs[i].value);
+        }
+        wfl_engine_range_free(&range);
+    }
+    return wfl_hasher_result(&h);
+}

@@ -124,6 +124,8 @@ size_t   blobs(struct fixture *f);
 /* So many places are written, and neither kept nor abandoned. Waits for the engine, which moves
  * blobs on a thread of its own. */
 void assert_pending(struct fixture *f, uint64_t places);
+/* Everything that is stored, as one hash. */
+wfl_hash all_rows(struct fixture *f);
 /* Run `step` as a commit. */
 wfl_code in_commit(struct fixture *f,
                    wfl_code (*step)(struct fixture *f, struct wfl_txn *t, void *arg,
