@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Creating and deleting buckets. Both are commits like any other: judged against the table as the
- * group has left it so far, written in the group's batch, seen by readers when it is stored. A
- * bucket that was deleted and created again has a new id, so nothing of the old one can come back.
+ * Creating, patching and deleting buckets. All are commits like any other: judged against the table
+ * as the group has left it so far, written in the group's batch, seen by readers when it is stored.
+ * A bucket that was deleted and created again has a new id, so nothing of the old one can come
+ * back.
  *
  * Fails with BUCKET_EXISTS, BUCKET_NOT_FOUND, BUCKET_NOT_EMPTY, QUOTA_EXCEEDED (WFL_BUCKETS_MAX),
  * NOMEM, and what the engine says; then nothing has changed. */
@@ -36,6 +37,40 @@ static wfl_code write_bucket(struct wfl_txn *t, const struct bucket *b, wfl_erro
     return wfl_txn_put(t, WFL_SPACE_BUCKETS, wfl_key_bucket(b->id, key), &bytes, 1, err);
 }
 
+/* ---- what a bucket of the same name leaves behind
+ *
+ * Versions are handed out to all buckets alike, so a position in the old bucket is one in the new
+ * bucket too. The changes in between went with the old one: its last version stays behind under its
+ * name, and is the floor of the next of that name. One small row a name, until it is used again. */
+
+static wfl_code leave_floor(struct wfl_txn *t, const struct bucket *b, wfl_error *err)
+{
+    bool            changed = wfl_ulid_cmp(&b->group.version, &b->created) > 0;
+    const wfl_ulid *floor = changed ? &b->group.version : &b->group.changes_floor;
+    uint8_t         key[WFL_GONE_KEY_MAX];
+    wfl_slice       value = wfl_slice_of(floor->bytes, sizeof floor->bytes);
+
+    if (wfl_ulid_is_zero(floor)) return WFL_OK;
+    return wfl_txn_put(t, WFL_SPACE_META, wfl_key_gone(wfl_bucket_name(b), key), &value, 1, err);
+}
+
+static wfl_code take_floor(struct wfl_txn *t, struct bucket *b, wfl_error *err)
+{
+    uint8_t        space[WFL_GONE_KEY_MAX];
+    wfl_slice      key = wfl_key_gone(wfl_bucket_name(b), space);
+    struct wfl_pin pin = {0};
+    wfl_code       rc = wfl_txn_get(t, WFL_SPACE_META, key, &pin, err);
+
+    if (rc == WFL_NOT_FOUND) return WFL_OK;
+    if (rc != WFL_OK) return rc;
+    bool whole = pin.value.len == sizeof b->group.floor.bytes;
+    if (whole) memcpy(b->group.floor.bytes, pin.value.data, sizeof b->group.floor.bytes);
+    b->group.changes_floor = b->group.floor;
+    wfl_pin_release(&pin);
+    if (!whole) return wfl_fail(err, WFL_CORRUPT_OBJECT, "the record of a deleted bucket");
+    return wfl_txn_delete(t, WFL_SPACE_META, key, err);
+}
+
 static wfl_code create_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
 {
     struct wfl_bucket_op *op = c->arg;
@@ -62,6 +97,7 @@ static wfl_code create_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
     b->name_len = op->name.len;
     memcpy(b->name, op->name.data, op->name.len);
     rc = write_bucket(t, b, err);
+    if (rc == WFL_OK) rc = take_floor(t, b, err);
     if (rc == WFL_OK) /* from now on its changes are looked at now and then */
         rc = wfl_write_due(s, t, wfl_ulid_ms(&version) + 1000, WFL_DUE_CHANGES, b->id,
                            (wfl_slice){0}, err);
@@ -92,6 +128,7 @@ static wfl_code delete_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
     rc = wfl_txn_delete(t, WFL_SPACE_BUCKETS, wfl_key_bucket(b->id, id_key), err);
     if (rc != WFL_OK) return rc;
     rc = wfl_txn_delete(t, WFL_SPACE_META, wfl_key_counters(b->id, counters_key), err);
+    if (rc == WFL_OK) rc = leave_floor(t, b, err);
     if (rc == WFL_OK)
         rc = wfl_write_due(s, t, wfl_clock_unix_ms(s->clock), WFL_DUE_GONE, b->id, (wfl_slice){0},
                            err);

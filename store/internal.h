@@ -18,6 +18,8 @@
 #define WFL_VALUE_KEY_LEN    (WFL_ID_LEN + 16)
 #define WFL_COUNTERS_PREFIX  "counters/"
 #define WFL_COUNTERS_KEY_LEN (sizeof WFL_COUNTERS_PREFIX - 1 + WFL_ID_LEN)
+#define WFL_GONE_PREFIX      "gone/"
+#define WFL_GONE_KEY_MAX     (sizeof WFL_GONE_PREFIX - 1 + WFL_BUCKET_NAME_MAX)
 #define WFL_STORE_KEY        "store"
 #define WFL_CHUNK_KEY_LEN    (WFL_ID_LEN + WFL_HASH_LEN)
 #define WFL_MANIFEST_KEY_LEN (WFL_ID_LEN + 16 + 4)
@@ -47,6 +49,8 @@ wfl_slice wfl_key_bucket(uint32_t id, uint8_t out[WFL_ID_LEN]);
 wfl_slice wfl_key_object(uint32_t id, wfl_slice key, uint8_t out[WFL_OBJECT_KEY_MAX]);
 wfl_slice wfl_key_value(uint32_t id, const wfl_ulid *version, uint8_t out[WFL_VALUE_KEY_LEN]);
 wfl_slice wfl_key_counters(uint32_t id, uint8_t out[WFL_COUNTERS_KEY_LEN]);
+/* Of a name whose bucket was deleted. */
+wfl_slice wfl_key_gone(wfl_slice name, uint8_t out[WFL_GONE_KEY_MAX]);
 /* Of CHUNKS, and the blob's name. */
 wfl_slice wfl_key_chunk(uint32_t id, const wfl_hash *hash, uint8_t out[WFL_CHUNK_KEY_LEN]);
 wfl_slice wfl_key_manifest(uint32_t id, const wfl_ulid *manifest, uint32_t page,

@@ -40,6 +40,13 @@ wfl_slice wfl_key_counters(uint32_t id, uint8_t out[WFL_COUNTERS_KEY_LEN])
     return wfl_slice_of(out, WFL_COUNTERS_KEY_LEN);
 }
 
+wfl_slice wfl_key_gone(wfl_slice name, uint8_t out[WFL_GONE_KEY_MAX])
+{
+    memcpy(out, WFL_GONE_PREFIX, sizeof WFL_GONE_PREFIX - 1);
+    memcpy(out + sizeof WFL_GONE_PREFIX - 1, name.data, name.len);
+    return wfl_slice_of(out, sizeof WFL_GONE_PREFIX - 1 + name.len);
+}
+
 wfl_slice wfl_key_chunk(uint32_t id, const wfl_hash *hash, uint8_t out[WFL_CHUNK_KEY_LEN])
 {
     put_u32(id, out);

@@ -383,6 +383,37 @@ static void a_bucket_made_anew_is_another_one(void **state)
     wfl_changes_fini(&page);
 }
 
+/* The old one's changes are gone: whoever had not seen all of them must be told. */
+static void positions_in_a_bucket_made_anew(void **state)
+{
+    struct fixture    *f = *state;
+    wfl_ulid           first = put_version(f, "a"), last, next;
+    struct wfl_changes page;
+
+    assert_code(delete_key(f, "photos", "a"), WFL_OK);
+    page = page_after(f, &first);
+    assert_int_equal(page.count, 1);
+    last = page.next;
+    wfl_changes_fini(&page);
+    for (int i = 0; i < 2; i++) { /* again, without a change in between */
+        assert_code(delete_bucket(f, "photos"), WFL_OK);
+        fixture_reopen(f);
+        assert_code(create(f, "photos", ""), WFL_OK);
+        assert_code(code_after(f, &first), WFL_CURSOR_EXPIRED);
+        assert_code(code_after(f, &last), WFL_OK);
+    }
+    next = put_version(f, "b");
+    fixture_reopen(f);
+    assert_code(code_after(f, &first), WFL_CURSOR_EXPIRED);
+    page = page_after(f, &last);
+    assert_int_equal(page.count, 1);
+    assert_same(&page.changes[0].version, &next);
+    wfl_changes_fini(&page);
+    page = page_after(f, NULL);
+    assert_int_equal(page.count, 1);
+    wfl_changes_fini(&page);
+}
+
 static void buckets_do_not_see_each_other(void **state)
 {
     struct fixture    *f = *state;
@@ -555,6 +586,7 @@ int main(void)
         ON(memory, the_floor_outlives_a_restart),
         ON(memory, by_default_changes_are_kept_for_seven_days),
         ON_BOTH(a_bucket_made_anew_is_another_one),
+        ON_BOTH(positions_in_a_bucket_made_anew),
         ON_BOTH(buckets_do_not_see_each_other),
         ON(memory, a_damaged_row_is_not_stepped_over),
         ON(memory, each_allocation_may_be_refused),
