@@ -41,11 +41,21 @@ WFL_MUST_USE wfl_code wfl_recount_chunks(struct recount *r, wfl_error *err);
 WFL_MUST_USE wfl_code wfl_recount_versions(struct recount *r, const struct bucket *b,
                                            wfl_error *err);
 
-/* A table of what a pass looks at: sorted, of bounded size. */
-#define WFL_RECOUNT_ROWS (1u << 20)
-static inline uint32_t wfl_recount_rows_max(const struct recount *r)
-{
-    return r->how->rows_max != 0 ? r->how->rows_max : WFL_RECOUNT_ROWS;
-}
+/* A table of what a pass looks at: sorted by what its rows begin with, of bounded size
+ * (recount_table.c). Zero but for `what` and `row_bytes` it is empty; `rows` is to be freed. */
+#define RECOUNT_ROWS_MAX (1u << 20)
+struct recount_table {
+    const char *what; /* of the failure's line: "chunks" */
+    size_t      row_bytes;
+    void       *rows;
+    uint32_t    count, cap;
+    bool        full; /* there are more behind */
+};
+/* For one more row. A full table ends the walk: `full` tells it from a failure (NOMEM). */
+WFL_MUST_USE wfl_code wfl_recount_room(struct recount *r, struct recount_table *t, wfl_error *err);
+void                 *wfl_recount_row(const struct recount_table *t, uint32_t i);
+/* NULL: not there. */
+void *wfl_recount_find(const struct recount_table *t, const void *key,
+                       int (*order)(const void *key, const void *row));
 
 #endif

@@ -15,11 +15,9 @@ struct counted {
 };
 
 struct pass {
-    struct recount *r;
-    struct counted *table; /* by hash */
-    uint32_t        count, cap;
-    bool            full;                                    /* there are more behind */
-    uint8_t         first[WFL_HASH_LEN], last[WFL_HASH_LEN]; /* of the pass, inclusive */
+    struct recount      *r;
+    struct recount_table table;                                   /* of struct counted */
+    uint8_t              first[WFL_HASH_LEN], last[WFL_HASH_LEN]; /* of the pass, inclusive */
 };
 
 static const char *hex_of(const uint8_t hash[WFL_HASH_LEN])
@@ -35,51 +33,28 @@ static bool within(const struct pass *p, const uint8_t hash[WFL_HASH_LEN])
     return memcmp(hash, p->first, WFL_HASH_LEN) >= 0 && memcmp(hash, p->last, WFL_HASH_LEN) <= 0;
 }
 
-static struct counted *find(const struct pass *p, const uint8_t hash[WFL_HASH_LEN])
+static int hash_order(const void *hash, const void *row)
 {
-    uint32_t from = 0, to = p->count;
-
-    while (from < to) {
-        uint32_t mid = from + (to - from) / 2;
-        int      cmp = memcmp(p->table[mid].hash, hash, WFL_HASH_LEN);
-
-        if (cmp == 0) return &p->table[mid];
-        if (cmp < 0)
-            from = mid + 1;
-        else
-            to = mid;
-    }
-    return NULL;
+    return memcmp(hash, ((const struct counted *)row)->hash, WFL_HASH_LEN);
 }
 
-/* For one more row. A full table ends the walk: `full` tells it from a failure. */
-static wfl_code make_room(struct pass *p, wfl_error *err)
+static struct counted *find(const struct pass *p, const uint8_t hash[WFL_HASH_LEN])
 {
-    uint32_t wider = p->cap == 0 ? 64 : p->cap * 2, most = wfl_recount_rows_max(p->r);
-
-    if (p->count < p->cap) return WFL_OK;
-    p->full = p->count == most;
-    if (p->full) return wfl_fail(err, WFL_CLOSED, "the table is full");
-    if (wider > most) wider = most;
-    struct counted *table = wfl_alloc_resize(p->r->store->alloc, p->table, wider * sizeof *table);
-    if (table == NULL) return wfl_fail(err, WFL_NOMEM, "no memory to count chunks");
-    p->table = table;
-    p->cap = wider;
-    return WFL_OK;
+    return wfl_recount_find(&p->table, hash, hash_order);
 }
 
 static wfl_code take_chunk(void *ctx, const struct wfl_pair *pair, wfl_error *err)
 {
     struct pass           *p = ctx;
     struct wfl_record_refs refs = {0};
-    wfl_code               rc = make_room(p, err);
+    wfl_code               rc = wfl_recount_room(p->r, &p->table, err);
 
     if (rc != WFL_OK) return rc;
     if (pair->key.len != WFL_CHUNK_KEY_LEN) {
         wfl_recount_tell(p->r, "a chunk has a key of %zu bytes", pair->key.len);
         return WFL_OK;
     }
-    struct counted *c = &p->table[p->count++];
+    struct counted *c = wfl_recount_row(&p->table, p->table.count++);
     *c = (struct counted){0};
     memcpy(c->hash, pair->key.data + WFL_ID_LEN, sizeof c->hash);
     const char *wrong = wfl_record_refs_read(pair->value.data, pair->value.len, &refs);
@@ -125,7 +100,7 @@ static wfl_code take_marker(void *ctx, const struct wfl_pair *pair, wfl_error *e
 
     (void)err;
     if (pair->key.len != 1 + WFL_ID_LEN + WFL_HASH_LEN) {
-        if (!p->full) /* once: in the last pass */
+        if (!p->table.full) /* once: in the last pass */
             wfl_recount_tell(p->r, "a marker of a chunk has a key of %zu bytes", pair->key.len);
         return WFL_OK;
     }
@@ -141,8 +116,8 @@ static wfl_code take_marker(void *ctx, const struct wfl_pair *pair, wfl_error *e
 
 static void compare(struct pass *p)
 {
-    for (uint32_t i = 0; i < p->count; i++) {
-        const struct counted *c = &p->table[i];
+    for (uint32_t i = 0; i < p->table.count; i++) {
+        const struct counted *c = wfl_recount_row(&p->table, i);
 
         if (c->damaged) continue;
         if (c->count != c->named)
@@ -165,15 +140,15 @@ static wfl_code fill(struct pass *p, wfl_error *err)
     wfl_code rc;
 
     memcpy(first.bytes, p->first, sizeof first.bytes);
-    p->count = 0;
-    p->full = false;
+    p->table.count = 0;
+    p->table.full = false;
     (void)wfl_key_bucket(p->r->id, to);
     rc =
         wfl_recount_rows(p->r, WFL_SPACE_CHUNKS, wfl_key_chunk(p->r->id, &first, from),
                          wfl_slice_of(to, wfl_key_after_prefix(to, sizeof to)), take_chunk, p, err);
-    if (rc != WFL_OK && !p->full) return rc;
-    if (p->full)
-        memcpy(p->last, p->table[p->count - 1].hash, sizeof p->last);
+    if (rc != WFL_OK && !p->table.full) return rc;
+    if (p->table.full)
+        memcpy(p->last, wfl_recount_row(&p->table, p->table.count - 1), sizeof p->last);
     else
         memset(p->last, 0xFF, sizeof p->last);
     return WFL_OK;
@@ -197,15 +172,15 @@ static wfl_code run(struct pass *p, wfl_error *err)
         compare(p);
         memcpy(p->first, p->last, sizeof p->first);
         for (size_t i = WFL_HASH_LEN; i > 0 && ++p->first[i - 1] == 0; i--) {}
-    } while (p->full);
+    } while (p->table.full);
     return WFL_OK;
 }
 
 wfl_code wfl_recount_chunks(struct recount *r, wfl_error *err)
 {
-    struct pass p = {.r = r};
+    struct pass p = {.r = r, .table = {.what = "chunks", .row_bytes = sizeof(struct counted)}};
     wfl_code    rc = run(&p, err);
 
-    wfl_alloc_free(r->store->alloc, p.table);
+    wfl_alloc_free(r->store->alloc, p.table.rows);
     return rc;
 }

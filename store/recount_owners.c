@@ -20,11 +20,9 @@ struct manifest {
 };
 
 struct pass {
-    struct recount  *r;
-    struct manifest *table; /* by id */
-    uint32_t         count, cap;
-    bool             full;
-    wfl_ulid         first, last; /* of the pass, inclusive */
+    struct recount      *r;
+    struct recount_table table;       /* of struct manifest */
+    wfl_ulid             first, last; /* of the pass, inclusive */
 };
 
 static const char *text_of(const wfl_ulid *id)
@@ -40,40 +38,17 @@ static bool within(const struct pass *p, const wfl_ulid *id)
     return wfl_ulid_cmp(id, &p->first) >= 0 && wfl_ulid_cmp(id, &p->last) <= 0;
 }
 
+static int id_order(const void *id, const void *row)
+{
+    return wfl_ulid_cmp(id, &((const struct manifest *)row)->id);
+}
+
 static struct manifest *find(const struct pass *p, const wfl_ulid *id)
 {
-    uint32_t from = 0, to = p->count;
-
-    while (from < to) {
-        uint32_t mid = from + (to - from) / 2;
-        int      cmp = wfl_ulid_cmp(&p->table[mid].id, id);
-
-        if (cmp == 0) return &p->table[mid];
-        if (cmp < 0)
-            from = mid + 1;
-        else
-            to = mid;
-    }
-    return NULL;
+    return wfl_recount_find(&p->table, id, id_order);
 }
 
 /* ---- the table */
-
-/* For one more row. A full table ends the walk: `full` tells it from a failure. */
-static wfl_code make_room(struct pass *p, wfl_error *err)
-{
-    uint32_t wider = p->cap == 0 ? 64 : p->cap * 2, most = wfl_recount_rows_max(p->r);
-
-    if (p->count < p->cap) return WFL_OK;
-    p->full = p->count == most;
-    if (p->full) return wfl_fail(err, WFL_CLOSED, "the table is full");
-    if (wider > most) wider = most;
-    struct manifest *table = wfl_alloc_resize(p->r->store->alloc, p->table, wider * sizeof *table);
-    if (table == NULL) return wfl_fail(err, WFL_NOMEM, "no memory to count manifests");
-    p->table = table;
-    p->cap = wider;
-    return WFL_OK;
-}
 
 static void damaged(struct pass *p, struct manifest *m, const char *what)
 {
@@ -130,21 +105,21 @@ static void add_owners(struct pass *p, struct manifest *m, wfl_slice value)
 static wfl_code take_row(void *ctx, const struct wfl_pair *pair, wfl_error *err)
 {
     struct pass     *p = ctx;
-    struct manifest *m = p->count > 0 ? &p->table[p->count - 1] : NULL;
+    struct manifest *m = p->table.count > 0 ? wfl_recount_row(&p->table, p->table.count - 1) : NULL;
     wfl_ulid         id;
     bool             well_formed = pair->key.len == WFL_MANIFEST_KEY_LEN;
 
     if (well_formed) memcpy(id.bytes, pair->key.data + WFL_ID_LEN, sizeof id.bytes);
     if (!well_formed || m == NULL || wfl_ulid_cmp(&m->id, &id) != 0) {
-        wfl_code rc = make_room(p, err);
+        wfl_code rc = wfl_recount_room(p->r, &p->table, err);
 
         if (rc != WFL_OK) return rc;
         if (!well_formed) {
             wfl_recount_tell(p->r, "a page has a key of %zu bytes", pair->key.len);
             return WFL_OK;
         }
-        assert(p->table != NULL); /* it has room */
-        m = &p->table[p->count++];
+        assert(p->table.rows != NULL); /* it has room */
+        m = wfl_recount_row(&p->table, p->table.count++);
         *m = (struct manifest){.id = id, .counted = 1};
     }
     const uint8_t *tail = pair->key.data + WFL_ID_LEN + sizeof id.bytes;
@@ -235,7 +210,7 @@ static wfl_code ask_trash(void *ctx, const struct wfl_pair *pair, wfl_error *err
     (void)err;
     const char *wrong = wfl_record_trash_read(pair->value.data, pair->value.len, &storage);
     if (pair->key.len != 1 + WFL_ID_LEN + sizeof(wfl_ulid)) wrong = "its key is malformed";
-    if (wrong != NULL && !p->full) /* once: in the last pass */
+    if (wrong != NULL && !p->table.full) /* once: in the last pass */
         wfl_recount_tell(p->r, "a record of trash: %s", wrong);
     if (wrong == NULL)
         own(p, pair->key.data + 1 + WFL_ID_LEN, storage == WFL_RECORD_PARTS, -1, "the trash");
@@ -262,8 +237,8 @@ static wfl_code ask_owners(struct pass *p, wfl_error *err)
 
 static void compare(struct pass *p)
 {
-    for (uint32_t i = 0; i < p->count; i++) {
-        const struct manifest *m = &p->table[i];
+    for (uint32_t i = 0; i < p->table.count; i++) {
+        const struct manifest *m = wfl_recount_row(&p->table, i);
 
         if (m->owners == 0)
             wfl_recount_tell(p->r, "manifest %s: nobody names it", text_of(&m->id));
@@ -281,14 +256,14 @@ static wfl_code fill(struct pass *p, wfl_error *err)
     uint8_t  from[WFL_MANIFEST_KEY_LEN], to[WFL_ID_LEN];
     wfl_code rc;
 
-    p->count = 0;
-    p->full = false;
+    p->table.count = 0;
+    p->table.full = false;
     (void)wfl_key_bucket(p->r->id, to);
     rc = wfl_recount_rows(p->r, WFL_SPACE_MANIFESTS, wfl_key_manifest(p->r->id, &p->first, 0, from),
                           wfl_slice_of(to, wfl_key_after_prefix(to, sizeof to)), take_row, p, err);
-    if (rc != WFL_OK && !p->full) return rc;
-    if (p->full)
-        p->last = p->table[p->count - 1].id;
+    if (rc != WFL_OK && !p->table.full) return rc;
+    if (p->table.full)
+        p->last = ((const struct manifest *)wfl_recount_row(&p->table, p->table.count - 1))->id;
     else
         memset(p->last.bytes, 0xFF, sizeof p->last.bytes);
     return WFL_OK;
@@ -296,7 +271,7 @@ static wfl_code fill(struct pass *p, wfl_error *err)
 
 wfl_code wfl_recount_owners(struct recount *r, wfl_error *err)
 {
-    struct pass p = {.r = r};
+    struct pass p = {.r = r, .table = {.what = "manifests", .row_bytes = sizeof(struct manifest)}};
     wfl_code    rc;
 
     do {
@@ -306,7 +281,7 @@ wfl_code wfl_recount_owners(struct recount *r, wfl_error *err)
         compare(&p);
         p.first = p.last;
         for (size_t i = sizeof p.first.bytes; i > 0 && ++p.first.bytes[i - 1] == 0; i--) {}
-    } while (p.full);
-    wfl_alloc_free(r->store->alloc, p.table);
+    } while (p.table.full);
+    wfl_alloc_free(r->store->alloc, p.table.rows);
     return rc;
 }
