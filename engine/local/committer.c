@@ -11,8 +11,11 @@
  */
 #include "engine/local/local_private.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#define YIELDS_MAX 4
 
 static struct local_txn *txn_of(struct wfl_txn *t)
 {
@@ -140,6 +143,24 @@ wfl_code wfl_local_commit(struct wfl_engine *e, struct wfl_commit *c)
     wfl_mutex_unlock(&l->lock);
     if (rc != WFL_PENDING) c->rc = rc;
     return rc;
+}
+
+/* Where the processors are busy the next group would take the few commits that were ready by now,
+ * and leave those that a reactor is about to bring to a group and an fsync of their own. So they
+ * are let go first, as long as they bring more. Where a processor is free this comes back at once.
+ */
+static void let_others_bring_more(struct local *l)
+{
+    uint64_t before = 0, now = 0;
+
+    for (int i = 0; i <= YIELDS_MAX; i++) {
+        wfl_mutex_lock(&l->lock);
+        now = l->queued;
+        wfl_mutex_unlock(&l->lock);
+        if (now == before || i == YIELDS_MAX) return;
+        before = now;
+        sched_yield();
+    }
 }
 
 /* What is waiting, up to a group's bounds; NULL: stopping and nothing left. */
@@ -289,8 +310,10 @@ static void *committer_run(void *arg)
     struct local      *l = arg;
     struct wfl_commit *first;
 
-    while ((first = take_group(l)) != NULL)
+    while ((first = take_group(l)) != NULL) {
         run_group(l, first);
+        let_others_bring_more(l);
+    }
     return NULL;
 }
 
