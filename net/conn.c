@@ -403,6 +403,7 @@ static bool wants_input(const struct conn *c)
     size_t cap;
 
     if (c->peer_done) return false;
+    if (c->state == CONN_FLUSHING && c->h2.calmed) return false; /* its flood waits with it */
     if (c->state != CONN_OPEN || c->protocol != PROTO_HTTP1) return true;
     if (http1_direct_place((struct conn *)(uintptr_t)c, &cap) != NULL) return true;
     /* A full buffer is the back-pressure: the handler has to take something first. */
@@ -473,10 +474,11 @@ void conn_check_time(struct conn *c)
 {
     const struct wfl_net_limits *limits = &c->reactor->net->config.limits;
     int64_t                      now = c->reactor->now_ns;
+    uint32_t stall_ms = c->h2.calmed ? LINGER_MS : limits->body_stall_timeout_ms;
 
     if (c->state == CONN_LINGERING && now - c->since_ns > ms(LINGER_MS)) {
         c->state = CONN_CLOSED;
-    } else if (c->out.count > 0 && now - c->write_progress_ns > ms(limits->body_stall_timeout_ms)) {
+    } else if (c->out.count > 0 && now - c->write_progress_ns > ms(stall_ms)) {
         c->state = CONN_CLOSED; /* it does not read what it asked for */
     } else if (c->state == CONN_OPEN && c->protocol == PROTO_HTTP1) {
         http1_check_time(c);

@@ -3,8 +3,8 @@
  * HTTP/2 by nghttp2. Its callbacks only note what came: heads, bodies and ends are handed to the
  * handler from http2_pump, outside of nghttp2. Windows open as the handler takes bytes, so a slow
  * handler stops its own stream and no other. DATA goes out without a copy: nine bytes of frame
- * header, then the part's own bytes. Floods (resets, pings, settings, continuations) are bounded by
- * nghttp2's limits; the header list by ours. */
+ * header, then the part's own bytes. Floods are bounded by http2_calm.c and by nghttp2's limits;
+ * the header list by ours. */
 #include "net/net_private.h"
 
 #include <assert.h>
@@ -231,6 +231,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
     size_t               direct = 0;
 
     (void)flags;
+    http2_calm_data(&c->h2.calm, len);
     if (x == NULL || x->responded) { /* nobody wants it any more */
         (void)!nghttp2_session_consume(session, stream, len);
         return 0;
@@ -251,8 +252,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
 static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t code, void *arg)
 {
     struct wfl_exchange *x = exchange_of(session, stream);
-
-    struct conn *c = arg;
+    struct conn         *c = arg;
 
     (void)code;
     if (x == NULL) return 0;
@@ -273,11 +273,15 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     struct wfl_exchange *x = exchange_of(session, frame->hd.stream_id);
+    struct conn         *c = arg;
 
-    (void)arg;
+    /* NO_ERROR ends what has been answered before its body was in: that is nobody's fault. */
+    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
+        http2_calm_broken_stream(&c->h2.calm);
     if (x == NULL || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     x->answer_done = true;
+    http2_calm_answered(&c->h2.calm);
     exchange_mark_ready(x);
     return 0;
 }
@@ -332,6 +336,7 @@ static int on_send_body(nghttp2_session *session, nghttp2_frame *frame, const ui
     if (is_full(c)) return NGHTTP2_ERR_WOULDBLOCK;
     if (!conn_queue_copy(c, wfl_slice_of(header, 9))) return NGHTTP2_ERR_CALLBACK_FAILURE;
     x->body_progress_ns = c->reactor->now_ns;
+    http2_calm_sent(&c->h2.calm, len);
     while (len > 0) {
         struct part_node *part = exchange_front_part(x);
         size_t            n = part->part.bytes.len - part->sent;
@@ -388,6 +393,7 @@ bool http2_start(struct conn *c)
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(cb);
+    http2_calm_start(&c->h2.calm, c->reactor->now_ns);
     return ok &&
            nghttp2_submit_settings(c->h2.session, NGHTTP2_FLAG_NONE, settings,
                                    WFL_COUNT(settings)) == 0 &&
@@ -403,14 +409,21 @@ void http2_free(struct conn *c)
 
 void http2_input(struct conn *c)
 {
-    size_t  len = c->in_len - c->in_at;
-    ssize_t n = nghttp2_session_mem_recv(c->h2.session, c->in + c->in_at, len);
+    wfl_slice in = wfl_slice_of(c->in + c->in_at, c->in_len - c->in_at);
+    ssize_t   n = nghttp2_session_mem_recv(c->h2.session, in.data, in.len);
 
     if (n < 0) { /* only a flood, or no memory: nghttp2 answers protocol errors by itself */
+        if (n == NGHTTP2_ERR_FLOODED) c->reactor->net->connections_calmed++;
         c->state = CONN_CLOSED;
         return;
     }
+    http2_calm_input(&c->h2.calm, in);
     c->in_at = c->in_len = 0;
+    if (!c->h2.calmed && http2_calm_is_over(&c->h2.calm, c->reactor->now_ns)) {
+        c->h2.calmed = true;
+        c->reactor->net->connections_calmed++;
+        (void)!nghttp2_session_terminate_session(c->h2.session, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
 }
 
 /* 100 Continue, where nothing of the body has come without it. */
@@ -515,6 +528,11 @@ void http2_pump(struct conn *c)
     if (nghttp2_session_send(c->h2.session) != 0 ||
         nghttp2_session_get_outbound_queue_size(c->h2.session) > outbound_max(c)) {
         c->state = CONN_CLOSED;
+        return;
+    }
+    if (c->h2.calmed) { /* who does not read what it made us say is not told why it is closed */
+        if (nghttp2_session_want_write(c->h2.session)) c->state = CONN_CLOSED;
+        conn_close_after_flush(c);
         return;
     }
     if (c->peer_done && c->out.count == 0) end_blocked(c);

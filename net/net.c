@@ -201,6 +201,7 @@ void wfl_net_stats(const struct wfl_net *n, struct wfl_net_stats *out)
         .connections = n->connections,
         .connections_total = n->connections_total,
         .connections_refused = n->connections_refused,
+        .connections_calmed = n->connections_calmed,
         .exchanges = n->exchanges,
         .exchanges_total = n->exchanges_total,
     };

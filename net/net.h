@@ -182,7 +182,8 @@ struct wfl_net_stats {
     uint64_t connections; /* open */
     uint64_t connections_total;
     uint64_t connections_refused;
-    uint64_t exchanges; /* open */
+    uint64_t connections_calmed; /* ended for a flood of frames */
+    uint64_t exchanges;          /* open */
     uint64_t exchanges_total;
 };
 

@@ -148,6 +148,26 @@ WFL_MUST_USE wfl_code http1_parse_head(uint8_t *head, size_t len, const struct h
                                        wfl_arena *arena, struct wfl_request *out,
                                        struct http1_head *framing, wfl_error *err);
 
+/* ---- how much a peer may ask of HTTP/2 for nothing (http2_calm.c) */
+
+#define HTTP2_FRAME_HEAD 9 /* bytes */
+
+struct http2_calm {
+    int64_t  patience; /* tokens; below 0 it is over */
+    int64_t  since_ns; /* up to when time has been given for */
+    uint64_t given_bytes;
+    uint8_t  head[HTTP2_FRAME_HEAD]; /* of the frame that is coming in */
+    size_t   head_len;
+    size_t   payload_left;
+};
+void http2_calm_start(struct http2_calm *calm, int64_t now_ns);
+void http2_calm_input(struct http2_calm *calm, wfl_slice bytes); /* all that comes in */
+void http2_calm_data(struct http2_calm *calm, size_t len);       /* content in a frame that came */
+void http2_calm_sent(struct http2_calm *calm, size_t len);       /* content of an answer */
+void http2_calm_answered(struct http2_calm *calm);               /* a whole one */
+void http2_calm_broken_stream(struct http2_calm *calm);          /* one that we reset */
+bool http2_calm_is_over(struct http2_calm *calm, int64_t now_ns);
+
 /* ---- connection */
 
 enum conn_protocol { PROTO_UNKNOWN, PROTO_HTTP1, PROTO_HTTP2 };
@@ -192,8 +212,10 @@ struct conn {
         bool                 head_begun;
     } h1;
     struct { /* HTTP/2 */
-        nghttp2_session *session;
-        bool             goaway;
+        nghttp2_session  *session;
+        bool              goaway;
+        struct http2_calm calm;
+        bool              calmed; /* ... has run out and was told so */
     } h2;
 };
 
@@ -238,8 +260,8 @@ struct wfl_net {
     uint32_t              reactor_count;
     char (*addresses)[64];
     uint32_t         address_count;
-    _Atomic uint64_t connections, connections_total, connections_refused, exchanges,
-        exchanges_total;
+    _Atomic uint64_t connections, connections_total, connections_refused, connections_calmed,
+        exchanges, exchanges_total;
 };
 
 /* reactor.c */

@@ -125,6 +125,8 @@ static void write_metrics(struct wfl_server *s, wfl_buf *text)
     metric(text, "connections_total", "counter", "Connections accepted.", net.connections_total);
     metric(text, "connections_refused_total", "counter", "Connections over the limit.",
            net.connections_refused);
+    metric(text, "connections_calmed_total", "counter", "Connections ended for a flood of frames.",
+           net.connections_calmed);
     metric(text, "requests_open", "gauge", "Requests under way.", net.exchanges);
     metric(text, "watchers", "gauge", "Requests that wait for changes.",
            watch_hub_count(s->watches));
