@@ -11,6 +11,7 @@ int admin_public(int argc, char **argv);
 int admin_issue(int argc, char **argv);
 int admin_credential(int argc, char **argv);
 int admin_inspect(int argc, char **argv);
+int admin_revoke(int argc, char **argv);
 int admin_scrub(int argc, char **argv);
 int admin_verify(int argc, char **argv);
 

@@ -27,6 +27,13 @@ static const char help_text[] =
     "                                its links, grants and times, in words; whether a root trusts "
     "it\n"
     "\n"
+    "  revoke (--jti ULID | --kid THUMBPRINT | --link FILE) [--reason TEXT] [--credential FILE]\n"
+    "        [--endpoint URL]        ends key packets at a running server, from their next request "
+    "on:\n"
+    "                                those with that link or key (needs a credential with admin), "
+    "or\n"
+    "                                those with the last link of FILE (needs the one that issued "
+    "it)\n"
     "  scrub [--rate BYTES-PER-SECOND | --status | --stop] [--credential FILE] [--endpoint URL]\n"
     "                                has a running server verify every chunk of large contents,\n"
     "                                and waits; names the bad ones and the objects concerned\n"
@@ -46,8 +53,8 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } commands[] = {{"keygen", admin_keygen},   {"public", admin_public},
                     {"issue", admin_issue},     {"credential", admin_credential},
-                    {"inspect", admin_inspect}, {"scrub", admin_scrub},
-                    {"verify", admin_verify}};
+                    {"inspect", admin_inspect}, {"revoke", admin_revoke},
+                    {"scrub", admin_scrub},     {"verify", admin_verify}};
     wfl_error err = {0};
 
     (void)prctl(PR_SET_DUMPABLE, 0); /* private keys pass through here */
@@ -66,7 +73,7 @@ int main(int argc, char **argv)
     }
     if (argc < 2)
         return cli_fail(CLI_USAGE, "name a command: keygen, public, issue, credential, inspect, "
-                                   "scrub or verify; see --help");
+                                   "revoke, scrub or verify; see --help");
     for (size_t i = 0; i < WFL_COUNT(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
             return cli_finish(commands[i].run(argc - 2, argv + 2));

@@ -151,8 +151,11 @@ static inline const struct wfl_link *wfl_packet_last(const struct wfl_packet *p)
 
 /* Revocations are kept elsewhere (store implements this). Any thread, must not block. */
 struct wfl_revocations {
-    bool (*jti_revoked)(void *ctx, const wfl_ulid *jti);
-    bool (*kid_revoked)(void *ctx, wfl_slice thumb);
+    /* Is a link with this jti, signed by `kid` for `holder` (thumbprints), revoked in any way? */
+    bool (*revoked)(void *ctx, const wfl_ulid *jti, wfl_slice kid, wfl_slice holder);
+    /* Grows with each revocation, after it is in force; never zero. A packet that was not revoked
+     * under the same number is not asked about again. NULL: ask each time. */
+    uint64_t (*epoch)(void *ctx);
     void *ctx;
 };
 
@@ -167,6 +170,11 @@ struct wfl_trust { /* what a server is configured with; copied where kept */
  * revoked, audience. OK or a PACKET_ code. */
 WFL_MUST_USE wfl_code wfl_packet_verify(const struct wfl_packet *p, const struct wfl_trust *trust,
                                         int64_t now_sec, wfl_error *err);
+/* A link that the client of `p` has signed: one JWT, whoever holds it and whatever it grants; its
+ * times do not matter. INVALID_REQUEST: it is no link; FORBIDDEN: another key signed it. */
+WFL_MUST_USE wfl_code wfl_packet_check_issued(const struct wfl_packet *p, wfl_slice link,
+                                              const struct wfl_alloc *alloc, wfl_ulid *jti,
+                                              int64_t *exp, wfl_error *err);
 /* Does the client's link grant `op` on bucket and key? For scans `key` is the prefix asked for:
  * covered where it starts with the grant's. For manage and admin the key is empty; admin asks with
  * bucket "*". */
@@ -264,6 +272,10 @@ WFL_MUST_USE wfl_code wfl_auth_authenticate(struct wfl_auth *a, const struct wfl
  * is full), NOMEM. Never forgets a live nonce to make room. */
 WFL_MUST_USE wfl_code wfl_auth_spend_nonce(struct wfl_auth *a, const struct wfl_identity *id,
                                            wfl_error *err);
+/* Of a request that is long under way: is its packet, which was accepted before, revoked by now?
+ * OK, PACKET_REVOKED. Costs a comparison where nothing was revoked since. */
+WFL_MUST_USE wfl_code wfl_auth_recheck(struct wfl_auth *a, const struct wfl_packet *packet,
+                                       wfl_error *err);
 struct wfl_auth_stats {
     uint64_t packets_cached, packet_hits, packet_misses, nonces, clients;
 };

@@ -44,6 +44,7 @@ WFL_MUST_USE wfl_code canonical_write_text(const struct wfl_auth_request *r,
 struct packet_owner {
     struct wfl_packet       packet;
     _Atomic uint32_t        refs;
+    _Atomic uint64_t        unrevoked_epoch; /* under which no link was revoked; 0: never looked */
     wfl_arena               arena;
     const struct wfl_alloc *alloc;
 };

@@ -340,6 +340,11 @@ wfl_code wfl_auth_authenticate(struct wfl_auth *a, const struct wfl_auth_request
     return WFL_OK;
 }
 
+wfl_code wfl_auth_recheck(struct wfl_auth *a, const struct wfl_packet *packet, wfl_error *err)
+{
+    return packet_verify_revocations(packet, &a->trust, err);
+}
+
 wfl_code wfl_auth_spend_nonce(struct wfl_auth *a, const struct wfl_identity *id, wfl_error *err)
 {
     /* The last second in which the timestamp is still accepted, rounded up. */

@@ -98,16 +98,19 @@ wfl_code packet_verify_revocations(const struct wfl_packet *p, const struct wfl_
                                    wfl_error *err)
 {
     const struct wfl_revocations *r = trust->revocations;
+    struct packet_owner          *owner = (struct packet_owner *)(void *)p; /* the first member */
+    uint64_t                      epoch;
 
     if (r == NULL) return WFL_OK;
+    epoch = r->epoch == NULL ? 0 : r->epoch(r->ctx); /* before the links are looked up */
+    if (epoch != 0 && atomic_load(&owner->unrevoked_epoch) == epoch) return WFL_OK;
     for (uint32_t i = 0; i < p->link_count; i++) {
         const struct wfl_link *link = &p->links[i];
 
-        if (r->jti_revoked(r->ctx, &link->jti) || r->kid_revoked(r->ctx, link->kid) ||
-            r->kid_revoked(r->ctx, wfl_slice_str(link->holder_thumb.text))) {
+        if (r->revoked(r->ctx, &link->jti, link->kid, wfl_slice_str(link->holder_thumb.text)))
             return refuse(err, WFL_PACKET_REVOKED, i, "is revoked");
-        }
     }
+    atomic_store(&owner->unrevoked_epoch, epoch);
     return WFL_OK;
 }
 
@@ -132,6 +135,30 @@ wfl_code wfl_packet_verify(const struct wfl_packet *p, const struct wfl_trust *t
     if (rc == WFL_OK) rc = packet_verify_narrowing(p, err);
     if (rc == WFL_OK) rc = packet_verify_revocations(p, trust, err);
     if (rc == WFL_OK) rc = packet_verify_audience(p, trust, err);
+    return rc;
+}
+
+wfl_code wfl_packet_check_issued(const struct wfl_packet *p, wfl_slice link,
+                                 const struct wfl_alloc *alloc, wfl_ulid *jti, int64_t *exp,
+                                 wfl_error *err)
+{
+    const struct wfl_link *signer = wfl_packet_last(p), *issued;
+    struct wfl_packet     *parsed;
+    wfl_code               rc = wfl_packet_parse(link, alloc, &parsed, err);
+
+    if (rc == WFL_NOMEM) return rc;
+    if (rc != WFL_OK) return wfl_fail(err, WFL_INVALID_REQUEST, "link is no link of a key packet");
+    issued = &parsed->links[0];
+    if (parsed->link_count != 1) {
+        rc = wfl_fail(err, WFL_INVALID_REQUEST, "link is one link, not a chain of them");
+    } else if (!wfl_slice_eq(issued->kid, wfl_slice_str(signer->holder_thumb.text)) ||
+               !wfl_key_verify(&signer->holder, issued->signed_text, issued->signature)) {
+        rc = wfl_fail(err, WFL_FORBIDDEN, "the link is not signed by the key that asks");
+    } else {
+        *jti = issued->jti;
+        *exp = issued->exp;
+    }
+    wfl_packet_unref(parsed);
     return rc;
 }
 

@@ -367,6 +367,14 @@ void wfldb_change_page_free(wfldb_change_page *p);
 int wfldb_watch(wfldb *db, const char *bucket, const wfldb_changes_options *options,
                 int (*change)(void *ctx, const wfldb_change *c), void *ctx, wfldb_error *err);
 
+/* ---- revocations (protocol, Revocation) */
+
+/* Exactly one of the three: a jti or the thumbprint of a key, for clients that hold `admin`; or a
+ * link (one JWT) that the handle's own key has signed. `reason` may be NULL. Done twice it is no
+ * error. `document`: the entry, for the caller to free. */
+int wfldb_revoke(wfldb *db, const char *jti, const char *kid, const char *link, const char *reason,
+                 char **document, wfldb_error *err);
+
 /* ---- the server's scrub, which verifies every chunk; for clients that hold `admin`. Documents are
  * JSON texts, freed with free(); NULL: not wanted. */
 

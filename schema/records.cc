@@ -209,6 +209,29 @@ const char *wfl_record_store_read(const uint8_t *record, size_t len, struct wfl_
     return nullptr;
 }
 
+size_t wfl_record_revocation_write(const struct wfl_record_revocation *in,
+                                   uint8_t                             space[WFL_RECORD_SMALL_MAX])
+{
+    return build(space, WFL_RECORD_SMALL_MAX, [&](fb::FlatBufferBuilder &builder) {
+        auto by = string_of(builder, in->by);
+        auto reason = string_of(builder, in->reason);
+        return ws::CreateRevocationRecord(builder, in->at_ms, by, reason, in->expires_ms);
+    });
+}
+
+const char *wfl_record_revocation_read(const uint8_t *record, size_t len,
+                                       struct wfl_record_revocation *out)
+{
+    const ws::RevocationRecord *root = verified<ws::RevocationRecord>(record, len);
+
+    if (root == nullptr) return DAMAGED;
+    out->at_ms = root->at_ms();
+    out->by = bytes_of(root->by());
+    out->reason = bytes_of(root->reason());
+    out->expires_ms = root->expires_ms();
+    return nullptr;
+}
+
 /* ---- changes */
 
 namespace

@@ -116,6 +116,17 @@ size_t      wfl_record_store_write(const struct wfl_record_store *in,
                                    uint8_t                        space[WFL_RECORD_SMALL_MAX]);
 const char *wfl_record_store_read(const uint8_t *record, size_t len, struct wfl_record_store *out);
 
+struct wfl_record_revocation {
+    uint64_t                at_ms;
+    struct wfl_record_bytes by;     /* at most 43 bytes */
+    struct wfl_record_bytes reason; /* at most 256 bytes */
+    uint64_t                expires_ms;
+};
+size_t      wfl_record_revocation_write(const struct wfl_record_revocation *in,
+                                        uint8_t                             space[WFL_RECORD_SMALL_MAX]);
+const char *wfl_record_revocation_read(const uint8_t *record, size_t len,
+                                       struct wfl_record_revocation *out);
+
 /* ---- changes */
 
 enum wfl_record_change_op { WFL_CHANGE_PUT = 0, WFL_CHANGE_DELETE = 1, WFL_CHANGE_ERASE = 2 };

@@ -127,7 +127,9 @@ static void after_seal(struct request *r)
         return;
     }
     in->sealed = true;
-    if (digest_matches(r))
+    if (request_is_revoked(r)) /* at the latest here: from now on it would be named */
+        answer_problem(r, NULL, &r->err);
+    else if (digest_matches(r))
         in->next(r);
     else
         fail(r, WFL_CONTENT_MISMATCH, "the bytes received do not have the hash declared");
@@ -244,6 +246,10 @@ void intake_on_body(struct request *r, size_t n, bool end)
     in->lens[at] = n;
     in->ended = end;
     if (n > 0) in->full++;
+    if (request_is_revoked(r)) {
+        answer_problem(r, NULL, &r->err);
+        return;
+    }
     if (r->body_len > in->max) {
         wfl_fail(&r->err, WFL_OBJECT_TOO_LARGE, "the body is larger than %llu bytes",
                  (unsigned long long)in->max);

@@ -159,6 +159,10 @@ static void advance(struct request *r)
     struct outlet *o = r->outlet;
 
     if (o->working || o->failed || o->left == 0 || IN_HAND_MAX - o->in_hand < o->turn) return;
+    if (o->begun && request_is_revoked(r)) {
+        break_off(r);
+        return;
+    }
     o->working = true;
     r->work = (struct wfl_engine_work){.flow = wfl_get_flow(&r->op.get),
                                        .bytes = o->turn * (uint64_t)WFL_CHUNK_BYTES,

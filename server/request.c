@@ -150,12 +150,17 @@ void request_work(struct request *r, uint64_t flow, uint64_t bytes,
 
 /* ---- steps that routes share */
 
+wfl_code request_admit(struct request *r, wfl_error *err)
+{
+    return wfl_auth_spend_nonce(r->server->auth, &r->who, err);
+}
+
 bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key)
 {
     if (r->anonymous && op == WFL_OP_GET) return true; /* its bucket is public */
     if (!wfl_packet_grants(r->who.packet, op, bucket, key)) {
         wfl_fail(&r->err, WFL_FORBIDDEN, "the key packet does not grant %s here", wfl_op_name(op));
-    } else if (wfl_auth_spend_nonce(r->server->auth, &r->who, &r->err) == WFL_OK) {
+    } else if (request_admit(r, &r->err) == WFL_OK) {
         return true;
     }
     answer_problem(r, NULL, &r->err);
@@ -175,6 +180,12 @@ bool request_durability(struct request *r, enum wfl_durability *out)
     wfl_fail(&r->err, WFL_INVALID_HEADER, "X-WflDB-Durability takes one value: buffered");
     answer_problem(r, NULL, &r->err);
     return false;
+}
+
+bool request_is_revoked(struct request *r)
+{
+    return r->who.packet != NULL &&
+           wfl_auth_recheck(r->server->auth, r->who.packet, &r->err) != WFL_OK;
 }
 
 /* ---- body */
@@ -244,6 +255,8 @@ static void on_body(void *ctx, struct wfl_exchange *x, size_t n, bool end)
         intake_on_body(r, n, end);
     } else if (r->body_len > r->body_max) {
         refuse_large_body(r);
+    } else if (end && request_is_revoked(r)) {
+        answer_problem(r, NULL, &r->err);
     } else if (end) {
         r->with_body(r);
     } else if (r->body_len < r->body_cap) {
@@ -367,6 +380,9 @@ static void route(struct request *r)
         return;
     case WFL_TARGET_SCRUB:
         route_scrub(r);
+        return;
+    case WFL_TARGET_REVOCATIONS:
+        route_revocations(r);
         return;
     case WFL_TARGET_NONE:
         break;

@@ -121,7 +121,7 @@ static wfl_code permit_all(struct request *r)
 
     for (uint32_t i = 0; rc == WFL_OK && i < r->op.batch->batch.count; i++)
         rc = permit_op(r, i, &r->err);
-    return rc == WFL_OK ? wfl_auth_spend_nonce(r->server->auth, &r->who, &r->err) : rc;
+    return rc == WFL_OK ? request_admit(r, &r->err) : rc;
 }
 
 /* ---- the body */

@@ -30,7 +30,7 @@ void route_buckets(struct request *r)
         answer_problem(r, NULL, &r->err);
         return;
     }
-    if (wfl_auth_spend_nonce(r->server->auth, &r->who, &r->err) != WFL_OK ||
+    if (request_admit(r, &r->err) != WFL_OK ||
         wfl_store_bucket_list(r->server->store, reached, (void *)r->who.packet, request_arena(r),
                               &names, &count, &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);

@@ -264,7 +264,9 @@ static void run_step(struct request *r)
 
 static void then_step(struct request *r)
 {
-    if (r->op.upload.ended)
+    if (request_is_revoked(r)) /* hashing it all may have taken long */
+        answer_problem(r, NULL, &r->err);
+    else if (r->op.upload.ended)
         in_pool(r, 0, run_commit, then_stored);
     else
         in_pool(r, STEP_COST, run_step, then_step);

@@ -112,11 +112,13 @@ static wfl_code open_auth(struct wfl_server *s, wfl_error *err)
     wfl_code                 rc = read_roots(c, roots, err);
 
     if (rc != WFL_OK) return rc;
+    s->revocations = wfl_revocations_of(s->store);
     return wfl_auth_new(
         &(struct wfl_auth_config){
             .trust = {.roots = roots,
                       .root_count = c->root_count,
-                      .audience = wfl_slice_str(c->audience)},
+                      .audience = wfl_slice_str(c->audience),
+                      .revocations = &s->revocations},
             .clock_skew_seconds = (uint32_t)c->clock_skew_seconds,
             .packet_cache_max = (uint32_t)c->packet_cache_max,
             .nonces_per_client_max = (uint32_t)c->nonces_per_client_max,

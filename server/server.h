@@ -31,6 +31,7 @@ struct wfl_server {
     struct wfl_net          *ops;
     struct scrub            *scrub;
     struct watch_hub        *watches;
+    struct wfl_revocations   revocations;
     struct wfl_key_pair      identity;
     int                      lock_fd;
     _Atomic int              stopping;
@@ -52,7 +53,8 @@ struct wfl_handler wfl_ops_handler(struct wfl_server *s);
 /* ---- a request, from on_head to on_end */
 
 struct request;
-struct batch_call; /* route_batch.c */
+struct batch_call;  /* route_batch.c */
+struct revoke_call; /* route_revocations.c */
 
 struct upload_op { /* of a multipart upload, done by a worker (route_upload.c) */
     struct wfl_put          given;
@@ -116,7 +118,8 @@ struct request {
             uint32_t            count;
             wfl_code            rc;
         } versions;
-        struct batch_call *batch;
+        struct batch_call  *batch;
+        struct revoke_call *revoke;
     } op;
     struct wfl_engine_work work;
     wfl_buf                text;      /* of a listing, while it is made */
@@ -191,6 +194,11 @@ void request_answer_stored(struct request *r, const wfl_ulid *version, uint64_t 
                            const wfl_hash *blake3, bool created);
 /* What a write may hold: bucket, packet and protocol (route_object.c). BUCKET_NOT_FOUND, NOMEM. */
 WFL_MUST_USE wfl_code request_object_max(struct request *r, uint64_t *max, wfl_error *err);
+/* What is judged of a request once it is granted: its nonce. Of one with a credential. REPLAYED,
+ * RATE_LIMITED, NOMEM. */
+WFL_MUST_USE wfl_code request_admit(struct request *r, wfl_error *err);
+/* Has its packet been revoked while it was under way? Then the request's error says so. */
+bool request_is_revoked(struct request *r);
 /* Grant, then nonce. False: answered already. */
 bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key);
 /* "durable" unless X-WflDB-Durability says buffered. False: answered INVALID_HEADER. */
@@ -223,6 +231,8 @@ struct watch_hub;
 WFL_MUST_USE wfl_code watch_hub_new(struct wfl_server *s, struct watch_hub **out, wfl_error *err);
 void     watch_hub_free(struct watch_hub *hub); /* after net, before the store; NULL is accepted */
 uint64_t watch_hub_count(const struct watch_hub *hub); /* of requests that wait */
+/* Any thread. Those whose packets are no longer good end soon (within 200 ms). */
+void watch_hub_recheck(struct watch_hub *hub);
 /* Of a request with a watch. */
 void watch_on_timer(struct request *r);
 void watch_on_drain(struct request *r);
@@ -253,6 +263,9 @@ void route_query(struct request *r);
 void route_changes(struct request *r);
 void route_server(struct request *r);
 void route_scrub(struct request *r);
+void route_revocations(struct request *r);
+/* What auth asks of revocations, answered by the store. */
+struct wfl_revocations wfl_revocations_of(struct wfl_store *store);
 enum object_param { /* what an object's query may have */
                     OBJECT_MULTIPART,
                     OBJECT_UPLOAD,

@@ -15,10 +15,11 @@ enum wfl_target_kind {
     WFL_TARGET_SCAN,  /* /v1/{bucket}/scan, asked with GET or another method than PUT and DELETE */
     WFL_TARGET_BATCH, /* /v1/{bucket}/batch, and /v1/-/batch with no bucket; as scan */
     WFL_TARGET_QUERY, /* /v1/{bucket}/query, the same */
-    WFL_TARGET_CHANGES, /* /v1/{bucket}/changes, the same */
-    WFL_TARGET_SERVER,  /* /v1/-/server */
-    WFL_TARGET_SCRUB,   /* /v1/-/scrub */
-    WFL_TARGET_NONE,    /* no such path */
+    WFL_TARGET_CHANGES,     /* /v1/{bucket}/changes, the same */
+    WFL_TARGET_SERVER,      /* /v1/-/server */
+    WFL_TARGET_SCRUB,       /* /v1/-/scrub */
+    WFL_TARGET_REVOCATIONS, /* /v1/-/revocations */
+    WFL_TARGET_NONE,        /* no such path */
 };
 
 struct wfl_target {

@@ -14,13 +14,15 @@
  *
  * A stream that does not take what it is sent gets no more of it: beyond WFL_SEND_HIGH it leaves
  * the list, and reads for itself when there is room again; net's stall time-out cuts it off if
- * there never is. Streams end cleanly when the packet expires, the server stops, the position is no
- * longer kept or the bucket goes: the client comes back with its position and is told why.
+ * there never is. Streams end cleanly when the packet expires or is revoked, the server stops, the
+ * position is no longer kept or the bucket goes: the client comes back with its position and is
+ * told why. What waits for its answer yet is told at once that its packet is revoked.
  *
  * Delivery to many is cut into turns, so that other requests of the reactor do not wait for all. */
 #include "server/watch.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 
 #define SLOTS             64
 #define STREAM_ROWS       256
@@ -38,7 +40,7 @@ struct channel { /* of one bucket on one reactor */
     struct reactor        *reactor;
     struct channel        *next;    /* of the slot */
     wfl_ulid               tail;    /* all that wait have what is up to here */
-    uint32_t               members; /* watches that wait or will */
+    struct watch          *members; /* watches that wait or will */
     struct watch          *waiting, *waiting_tail;
     struct watch          *cursor; /* the next one to get the page */
     bool                   dirty;  /* there may be more behind the tail */
@@ -54,11 +56,18 @@ struct channel { /* of one bucket on one reactor */
     uint8_t                bucket[WFL_BUCKET_NAME_MAX];
 };
 
+struct place { /* one reactor's; the rest is made when it is first needed */
+    struct watch_hub         *hub;
+    struct channel          **table;
+    _Atomic(struct reactor *) reactor; /* NULL: nothing was ever watched on it */
+    struct wfl_post           recheck_post;
+    _Atomic bool              rechecking; /* the post is on its way */
+};
+
 struct watch_hub {
     struct wfl_server *server;
     _Atomic uint64_t   count;
-    struct channel *
-        *tables[WFL_REACTORS_MAX]; /* each its reactor's, made when it is first needed */
+    struct place       places[WFL_REACTORS_MAX];
 };
 
 wfl_code watch_hub_new(struct wfl_server *s, struct watch_hub **out, wfl_error *err)
@@ -67,6 +76,8 @@ wfl_code watch_hub_new(struct wfl_server *s, struct watch_hub **out, wfl_error *
 
     if (hub == NULL) return wfl_fail(err, WFL_NOMEM, "watches: out of memory");
     hub->server = s;
+    for (size_t i = 0; i < WFL_COUNT(hub->places); i++)
+        hub->places[i].hub = hub;
     *out = hub;
     return WFL_OK;
 }
@@ -75,8 +86,8 @@ void watch_hub_free(struct watch_hub *hub)
 {
     if (hub == NULL) return;
     assert(hub->count == 0);
-    for (size_t i = 0; i < WFL_COUNT(hub->tables); i++)
-        wfl_alloc_free(&wfl_alloc_libc, hub->tables[i]);
+    for (size_t i = 0; i < WFL_COUNT(hub->places); i++)
+        wfl_alloc_free(&wfl_alloc_libc, hub->places[i].table);
     wfl_alloc_free(&wfl_alloc_libc, hub);
 }
 
@@ -104,10 +115,14 @@ static int64_t now_sec(void)
 
 static struct channel **slot_of(struct watch_hub *hub, struct reactor *reactor, uint32_t bucket_id)
 {
-    struct channel ***table = &hub->tables[wfl_reactor_index(reactor)];
+    struct place *p = &hub->places[wfl_reactor_index(reactor)];
 
-    if (*table == NULL) *table = wfl_alloc_zero(&wfl_alloc_libc, SLOTS, sizeof(struct channel *));
-    return *table == NULL ? NULL : &(*table)[bucket_id % SLOTS];
+    if (p->table == NULL) {
+        p->table = wfl_alloc_zero(&wfl_alloc_libc, SLOTS, sizeof(struct channel *));
+        if (p->table == NULL) return NULL;
+        atomic_store(&p->reactor, reactor);
+    }
+    return &p->table[bucket_id % SLOTS];
 }
 
 static void on_commit(struct wfl_watch *watch);
@@ -132,7 +147,10 @@ static bool join(struct watch *w)
         *slot = c;
         wfl_store_watch(hub->server->store, &c->watch);
     }
-    c->members++;
+    w->next_member = c->members;
+    w->at_member = &c->members;
+    if (w->next_member != NULL) w->next_member->at_member = &w->next_member;
+    c->members = w;
     hub->count++;
     w->channel = c;
     return true;
@@ -155,7 +173,7 @@ static void check_channel(struct channel *c)
     struct channel **at;
 
     if (is_busy(c)) return;
-    if (c->members > 0) {
+    if (c->members != NULL) {
         if (c->dirty) nudge(c);
         return;
     }
@@ -210,7 +228,8 @@ static void leave(struct watch *w)
     w->state = WATCH_ENDED;
     if (c == NULL) return;
     w->channel = NULL;
-    c->members--;
+    *w->at_member = w->next_member;
+    if (w->next_member != NULL) w->next_member->at_member = w->at_member;
     c->hub->count--;
     check_channel(c);
 }
@@ -261,15 +280,6 @@ static void answer_empty(struct watch *w)
     answer_text(w);
 }
 
-/* There is nothing more to wait for. */
-static void finish(struct watch *w)
-{
-    if (is_page(w))
-        answer_empty(w);
-    else
-        end_stream(w);
-}
-
 static void fail(struct watch *w)
 {
     struct request *r = w->r;
@@ -284,9 +294,20 @@ static void fail(struct watch *w)
     answer_problem(r, NULL, &r->err);
 }
 
+/* There is nothing more to wait for. */
+static void finish(struct watch *w)
+{
+    if (!w->begun && request_is_revoked(w->r))
+        fail(w);
+    else if (is_page(w))
+        answer_empty(w);
+    else
+        end_stream(w);
+}
+
 static bool is_over(const struct watch *w)
 {
-    return w->r->server->stopping || now_sec() >= w->expires_sec ||
+    return w->r->server->stopping || request_is_revoked(w->r) || now_sec() >= w->expires_sec ||
            (is_page(w) && now_ns() >= w->deadline_ns);
 }
 
@@ -490,7 +511,9 @@ static void after_page(struct watch *w)
     w->from = WFL_CHANGES_AFTER;
     w->at = w->page.read.next;
     change_page_fini(&w->page);
-    if (written)
+    if (written && request_is_revoked(w->r))
+        fail(w);
+    else if (written)
         answer_text(w);
     else if (is_over(w))
         finish(w);
@@ -503,6 +526,11 @@ static void after_streamed(struct watch *w)
     struct change_wanted all = {.prefix = w->prefix, .limit = STREAM_ROWS};
     bool                 ended = w->page.read.ended, enough = false;
 
+    if (!w->begun && request_is_revoked(w->r)) {
+        change_page_fini(&w->page);
+        fail(w);
+        return;
+    }
     if (!w->begun) begin_stream(w);
     if (!is_over(w)) enough = stream_rows(w, &w->page, &all);
     w->from = WFL_CHANGES_AFTER;
@@ -660,6 +688,37 @@ void watch_on_timer(struct request *r)
     if (!is_page(w) && now_ns() >= w->comment_ns) send_comment(w);
     set_timer(w);
     if (w->state == WATCH_WAITING) look(w->channel);
+}
+
+/* ---- after a revocation */
+
+static void recheck_channel(struct channel *c)
+{
+    /* By their timers: ending one may end the channel. */
+    for (struct watch *w = c->members; w != NULL; w = w->next_member)
+        if (request_is_revoked(w->r)) wfl_exchange_set_timer(w->r->x, now_ns());
+}
+
+static void recheck_place(struct wfl_post *post)
+{
+    struct place *p = post->arg;
+
+    atomic_store(&p->rechecking, false); /* before looking: what comes from now on posts again */
+    for (size_t i = 0; i < SLOTS; i++)
+        for (struct channel *c = p->table[i]; c != NULL; c = c->next)
+            recheck_channel(c);
+}
+
+void watch_hub_recheck(struct watch_hub *hub)
+{
+    for (size_t i = 0; i < WFL_COUNT(hub->places); i++) {
+        struct place   *p = &hub->places[i];
+        struct reactor *reactor = atomic_load(&p->reactor);
+
+        if (reactor == NULL || atomic_exchange(&p->rechecking, true)) continue;
+        p->recheck_post = (struct wfl_post){.run = recheck_place, .arg = p};
+        wfl_reactor_post(reactor, &p->recheck_post);
+    }
 }
 
 void watch_on_drain(struct request *r)

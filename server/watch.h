@@ -36,7 +36,8 @@ struct watch { /* in the request's arena; its reactor's */
     int64_t            comment_ns;  /* of a stream of events: when the next one is due */
     int64_t            expires_sec; /* of the packet; Unix time */
     struct channel    *channel;
-    struct watch      *next, *prev; /* of the channel, while waiting */
+    struct watch      *next, *prev;              /* of the channel, while waiting */
+    struct watch      *next_member, **at_member; /* of all of the channel */
     struct change_page page;
 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What time brings: objects that expire, versions that are no longer kept, changes that are out of
- * time, the rest of a deleted bucket, a bucket whose settings have changed. Each waits in DUE under
- * the time at which it is due, written in the commit that caused it; the collector goes over what
- * is due by now. A row is a hint: what it is about is judged anew by the settings of the moment, in
- * the commit that acts, so one that has been overtaken does nothing. Readers do not wait for any of
- * this: they do not see what is out of time.
+ * time, the rest of a deleted bucket, a bucket whose settings have changed, revocations of links
+ * that have ended. Each waits in DUE under the time at which it is due, written in the commit that
+ * caused it; the collector goes over what is due by now. A row is a hint: what it is about is
+ * judged anew by the settings of the moment, in the commit that acts, so one that has been
+ * overtaken does nothing. Readers do not wait for any of this: they do not see what is out of time.
  *
  * Commits are small (ROWS_A_COMMIT), and one at a time. */
 #include "store/history.h"
@@ -471,6 +471,8 @@ static wfl_code run_row(struct due *d, wfl_error *err)
     case WFL_DUE_BUCKET:
     case WFL_DUE_CHANGES:
         return run_sweep(d, err);
+    case WFL_DUE_REVOKED:
+        return wfl_revocations_forget(d->store, d->key, d->row, err);
     default:
         return commit(d, drop_row_apply, d, err); /* no release has written it */
     }

@@ -37,6 +37,7 @@
 #define WFL_DUE_BUCKET  'b' /* bucket id: its settings have changed */
 #define WFL_DUE_GONE    'd' /* bucket id: it was deleted, and what is left of it goes */
 #define WFL_DUE_CHANGES 'c' /* bucket id: changes may be out of time */
+#define WFL_DUE_REVOKED 'r' /* no bucket; key of REVOCATIONS: the link has ended long ago */
 
 /* What a key of UPLOADS begins with, and what is behind it and the bucket id. */
 #define WFL_UPLOAD_GIVEN 'u' /* upload: what was said at its start */
@@ -160,11 +161,12 @@ struct wfl_store {
     struct wfl_watch **watches; /* by bucket id, hashed */
     uint32_t           watch_count;
 
-    struct lease_table  *leases;
-    struct active_table *actives;
-    struct collector    *collector; /* NULL: its turns are the caller's */
-    uint64_t             upload_ttl_ms;
-    _Atomic uint64_t     next_due_ms; /* as the collector's last turn saw it */
+    struct lease_table      *leases;
+    struct active_table     *actives;
+    struct revocation_table *revocations;
+    struct collector        *collector; /* NULL: its turns are the caller's */
+    uint64_t                 upload_ttl_ms;
+    _Atomic uint64_t         next_due_ms; /* as the collector's last turn saw it */
 };
 
 static inline wfl_slice wfl_bucket_name(const struct bucket *b)
@@ -271,6 +273,15 @@ WFL_MUST_USE wfl_code wfl_watches_init(struct wfl_store *s, wfl_error *err);
 void                  wfl_watches_fini(struct wfl_store *s);
 /* Committer: the touched buckets have changed, and readers see it. */
 void wfl_watches_wake(struct wfl_store *s);
+
+/* ---- revocations (revocations.c) */
+
+/* Reads all of them. May block. CORRUPT_OBJECT, IO, NOMEM. */
+WFL_MUST_USE wfl_code wfl_revocations_load(struct wfl_store *s, wfl_error *err);
+void                  wfl_revocations_fini(struct wfl_store *s);
+/* Blocks. The link of the row has ended: both rows go, if it is long enough ago. */
+WFL_MUST_USE wfl_code wfl_revocations_forget(struct wfl_store *s, wfl_slice row, wfl_slice due_row,
+                                             wfl_error *err);
 
 /* How long changes are kept by these settings, in ms (changes.c). */
 uint64_t wfl_changes_kept_ms(const struct wfl_bucket_settings *set);

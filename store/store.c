@@ -141,6 +141,7 @@ wfl_code wfl_store_open(const struct wfl_store_config *config, struct wfl_store 
     if (rc == WFL_OK) rc = wfl_leases_init(s, err);
     if (rc == WFL_OK) rc = wfl_actives_init(s, err);
     if (rc == WFL_OK) rc = wfl_store_load(s, err);
+    if (rc == WFL_OK) rc = wfl_revocations_load(s, err);
     if (rc != WFL_OK) {
         wfl_store_close(s);
         return wfl_wrap(err, "loading the store");
@@ -167,6 +168,7 @@ void wfl_store_close(struct wfl_store *s)
     wfl_leases_fini(s);
     wfl_actives_fini(s);
     wfl_watches_fini(s);
+    wfl_revocations_fini(s);
     wfl_mutex_fini(&s->watch_lock);
     wfl_mutex_fini(&s->counters_lock);
     pthread_rwlock_destroy(&s->table_lock);

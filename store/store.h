@@ -496,6 +496,63 @@ void wfl_watch_again(struct wfl_store *s, struct wfl_watch *watch);
  * beginning or the last wfl_watch_again. */
 bool wfl_store_unwatch(struct wfl_store *s, struct wfl_watch *watch);
 
+/* ---- revocations (protocol, Revocation)
+ *
+ * Rows of their own, read when the store opens and kept in memory: a look-up never waits for a
+ * disk. An entry counts from the moment at which it is stored, which is before its `done`. */
+
+#define WFL_REVOCATIONS_MAX           200000
+#define WFL_REVOCATIONS_OF_LINKS_MAX  100000 /* of them: an administrator always finds room */
+#define WFL_REVOCATIONS_BY_SIGNER_MAX 10000  /* links that one key has taken back */
+#define WFL_REVOCATION_LIST_MAX       1000
+#define WFL_KID_LEN                   43 /* characters of a thumbprint */
+#define WFL_REASON_MAX                256
+
+enum wfl_revocation_kind {
+    WFL_REVOKED_JTI,  /* every link with this jti */
+    WFL_REVOKED_KID,  /* every link that this key has signed or holds */
+    WFL_REVOKED_LINK, /* the links with this jti that this key has signed */
+};
+struct wfl_revocation { /* a plain value; texts end with a NUL */
+    enum wfl_revocation_kind kind;
+    wfl_ulid                 jti; /* zero for a kid */
+    char                     kid[WFL_KID_LEN + 1];
+    char                     by[WFL_KID_LEN + 1];
+    char                     reason[WFL_REASON_MAX + 1];
+    uint64_t                 at_ms;      /* Unix time; set by the store */
+    uint64_t                 expires_ms; /* of a link: its own end */
+};
+
+struct wfl_revoke {
+    struct wfl_revocation what; /* on OK as stored: where it was there already, as it was then */
+    void (*done)(struct wfl_revoke *op);
+    void     *arg;
+    wfl_code  rc; /* QUOTA_EXCEEDED (a maximum above), NOMEM, what commits may say */
+    wfl_error err;
+    bool      created;
+    struct {
+        struct wfl_commit commit;
+        struct wfl_store *store;
+        struct revoked   *entry;
+        bool              counted;
+    } own;
+};
+/* Any thread. Always durable. A second time is OK and changes nothing. */
+WFL_MUST_USE wfl_code wfl_store_revoke(struct wfl_store *s, struct wfl_revoke *op);
+/* Any thread, from memory, does not block. Is a link with this jti, signed by `kid` for `holder`
+ * (thumbprints), revoked in any way? */
+bool wfl_store_revoked(struct wfl_store *s, const wfl_ulid *jti, wfl_slice kid, wfl_slice holder);
+/* Any thread. Grows with each entry, after it counts: what was looked up under the same number, not
+ * revoked, is not revoked now. Never zero. */
+uint64_t wfl_store_revocation_epoch(const struct wfl_store *s);
+/* How many there are. Any thread. */
+uint64_t wfl_store_revocation_count(const struct wfl_store *s);
+/* Blocks. At most `limit` of them, in an order of their own, behind `after` (the last of the page
+ * before; NULL: from the first). `*more`: there are others. CORRUPT_OBJECT, IO, NOMEM. */
+WFL_MUST_USE wfl_code wfl_store_revocations(struct wfl_store *s, const struct wfl_revocation *after,
+                                            uint32_t limit, struct wfl_revocation *out,
+                                            uint32_t *count, bool *more, wfl_error *err);
+
 /* ---- taking back */
 
 /* One turn of the collector: uploads that are out of time, manifests without an owner, chunks that

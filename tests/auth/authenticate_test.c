@@ -29,25 +29,27 @@ struct rig {
     struct wfl_key_pair    root, client, stranger;
     struct wfl_auth       *auth;
     const char            *packet;
-    bool                   revoked; /* every jti */
+    bool                   revoked; /* every link */
+    uint64_t               epoch;   /* 0: revocations have none */
+    unsigned               asked;
     struct wfl_revocations revocations;
 };
 
-static bool jti_revoked(void *ctx, const wfl_ulid *jti)
+static bool is_revoked(void *ctx, const wfl_ulid *jti, wfl_slice kid, wfl_slice holder)
 {
-    (void)jti;
+    (void)jti, (void)kid, (void)holder;
+    ((struct rig *)ctx)->asked++;
     return ((struct rig *)ctx)->revoked;
 }
 
-static bool kid_revoked(void *ctx, wfl_slice thumb)
+static uint64_t epoch_of(void *ctx)
 {
-    (void)ctx, (void)thumb;
-    return false;
+    return ((struct rig *)ctx)->epoch;
 }
 
 static wfl_code open_auth(struct rig *r, uint32_t cache_max)
 {
-    r->revocations = (struct wfl_revocations){jti_revoked, kid_revoked, r};
+    r->revocations = (struct wfl_revocations){is_revoked, epoch_of, r};
     return wfl_auth_new(&(struct wfl_auth_config){.trust = {.roots = &r->root.pub,
                                                             .root_count = 1,
                                                             .audience = WFL_S("here"),
@@ -570,6 +572,26 @@ static void refused_memory_is_an_error_and_leaks_nothing(void **state)
     rig_close(&r);
 }
 
+static void a_packet_is_asked_about_once_an_epoch(void **state)
+{
+    struct rig r;
+
+    rig_open(&r, *state);
+    r.epoch = 7;
+    for (int i = 0; i < 3; i++)
+        assert_code(ask(&r, &(struct plan){0}), WFL_OK);
+    assert_int_equal(r.asked, 1);
+    r.epoch = 8; /* something was revoked: perhaps this one */
+    assert_code(ask(&r, &(struct plan){0}), WFL_OK);
+    assert_int_equal(r.asked, 2);
+    r.epoch = 9;
+    r.revoked = true;
+    for (int i = 0; i < 2; i++) /* a refusal is never remembered as clean */
+        assert_code(ask(&r, &(struct plan){0}), WFL_PACKET_REVOKED);
+    assert_int_equal(r.asked, 4);
+    rig_close(&r);
+}
+
 #define case_of(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -577,6 +599,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         case_of(the_first_failure_in_the_order_ends_it),
         case_of(a_packet_is_judged_before_time_and_signature),
+        case_of(a_packet_is_asked_about_once_an_epoch),
         case_of(the_grace_is_on_the_lower_bound_only),
         case_of(the_window_is_what_it_says),
         case_of(what_is_dated_before_the_start_is_refused),

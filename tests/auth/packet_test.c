@@ -436,6 +436,50 @@ static void issuing_without_memory_issues_nothing(void **state)
     wfl_key_pair_free(&a);
 }
 
+static void a_link_is_taken_back_by_its_signer_alone(void **state)
+{
+    struct fixture     *f = *state;
+    struct wfl_key_pair root = key_of(1), a = key_of(2), b = key_of(3);
+    struct wfl_packet  *client;
+    char                chain[8200], link[4100], forged[4100], own[4100];
+    wfl_ulid            jti = {{0}};
+    int64_t             exp = 0;
+
+    snprintf(own, sizeof own, "%s", packet_of(&root, &a));
+    assert_code(wfl_packet_parse(wfl_slice_str(own), &f->alloc, &client, &f->err), WFL_OK);
+    snprintf(chain, sizeof chain, "%s",
+             link_of(own, &a, header_of(&a),
+                     payload_of(&b, "[{\"bucket\":\"*\",\"ops\":[\"get\"]}]", "")));
+    snprintf(link, sizeof link, "%s", strchr(chain, '~') + 1);
+    snprintf(forged, sizeof forged, "%s", link);
+    forged[strlen(forged) - 10] ^= 1;
+    assert_code(
+        wfl_packet_check_issued(client, wfl_slice_str(link), &f->alloc, &jti, &exp, &f->err),
+        WFL_OK);
+    assert_false(wfl_ulid_is_zero(&jti));
+    assert_true(exp > NOW_SEC);
+
+    const struct {
+        const char *name, *text;
+        wfl_code    code;
+    } cases[] = {
+        {"nothing", "", WFL_INVALID_REQUEST},
+        {"no link", "a.b.c", WFL_INVALID_REQUEST},
+        {"a chain", chain, WFL_INVALID_REQUEST},
+        {"another's", own, WFL_FORBIDDEN},
+        {"one whose signature does not verify", forged, WFL_FORBIDDEN},
+    };
+    for (size_t i = 0; i < WFL_COUNT(cases); i++) {
+        wfl_code rc = wfl_packet_check_issued(client, wfl_slice_str(cases[i].text), &f->alloc, &jti,
+                                              &exp, &f->err);
+        if (rc != cases[i].code) fail_msg("%s: %s", cases[i].name, wfl_code_name(rc));
+    }
+    wfl_packet_unref(client);
+    wfl_key_pair_free(&root);
+    wfl_key_pair_free(&a);
+    wfl_key_pair_free(&b);
+}
+
 #define case_of(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -446,6 +490,7 @@ int main(void)
         case_of(json_nests_16_deep),
         case_of(a_chain_is_judged_in_the_protocols_order),
         case_of(grants_cover_what_they_name),
+        case_of(a_link_is_taken_back_by_its_signer_alone),
         case_of(refused_memory_is_an_error_and_leaks_nothing),
         case_of(a_packet_is_never_read_with_bytes_missing),
         case_of(what_is_issued_holds),

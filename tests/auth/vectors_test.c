@@ -93,6 +93,11 @@ static bool kid_listed(void *ctx, wfl_slice kid)
     return listed(json_object_get(ctx, "kid"), kid);
 }
 
+static bool is_revoked(void *ctx, const wfl_ulid *jti, wfl_slice kid, wfl_slice holder)
+{
+    return jti_listed(ctx, jti) || kid_listed(ctx, kid) || kid_listed(ctx, holder);
+}
+
 static uint32_t roots_of(const json_t *keys, const json_t *thumbs, wfl_public_key *roots)
 {
     const char *name;
@@ -131,7 +136,7 @@ static void check_packet(const json_t *keys, const json_t *c)
 {
     const char            *name = json_string_value(json_object_get(c, "name"));
     json_t                *revoked = json_object_get(c, "revoked");
-    struct wfl_revocations revocations = {jti_listed, kid_listed, revoked};
+    struct wfl_revocations revocations = {.revoked = is_revoked, .ctx = revoked};
     wfl_public_key         roots[8];
     struct wfl_trust       trust = {.roots = roots, .audience = text_of(c, "audience")};
     struct wfl_packet     *packet = NULL;

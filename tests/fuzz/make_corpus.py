@@ -169,6 +169,16 @@ def targets():
     return {name: b"\n".join(lines) for name, lines in cases.items()}
 
 
+def revocations():
+    jti, kid = "01JDFJ7Z7Q2S4T6V8X0A2C4E6G", "0FPtKLJ7zoyzH5rwvGPCFFUpZPzjzs1TkiMYcsBCDOE"
+    bodies = [{"jti": jti}, {"kid": kid}, {"link": "a.b.c"}, {"jti": jti, "reason": "laptop lost"}, {"jti": jti, "kid": kid},
+              {"reason": "none"}, {"jti": jti.lower()}, {"kid": kid[:-1] + "F"}, {"kid": kid, "reason": "a\u0000b"}, [], {}]
+    seeds = {f"{i:02}": json.dumps(body).encode() for i, body in enumerate(bodies)}
+    twice = f'{{"jti":"{jti}","jti":"{jti}"}}'.encode()
+    places = {"place jti": f"j{jti}", "place kid": f"k{kid}", "place link": f"l{kid}{jti}"}
+    return {**seeds, "twice": twice, **{name: text.encode() for name, text in places.items()}}
+
+
 def settings():
     texts = ["", "{}", '{"versions":0,"quota_bytes":1000,"quota_objects":5,"max_object_bytes":10}',
              '{"versions":-1}', '{"public_read":false}', '{"public_read":1}', '{"quota_bytes":9007199254740993}',
@@ -408,6 +418,7 @@ def batches():
 
 if __name__ == "__main__":
     for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "keyfile": keyfiles,
-                         "cursor": cursors, "target": targets, "settings": settings, "manifest": manifests,
+                         "cursor": cursors, "target": targets, "settings": settings,
+                         "revocation": revocations, "manifest": manifests,
                          "completion": completions, "segment": segments, "batch": batches, "wire": messages}.items():
         write(target, make())

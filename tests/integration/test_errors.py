@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from wfltest import Client, Grant, Key, Server, issue
-from wfltest.keys import b64u
+from wfltest.keys import ALL_OPS, b64u, ulid
 from wfltest.signing import timestamp
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -167,6 +167,7 @@ ERRORS = {
     (401, "packet_expired"): lambda r: r.one_link(iat=1000, exp=2000),
     (401, "packet_not_yet_valid"): lambda r: r.one_link(nbf=int(time.time()) + 3600, ttl=7200),
     (401, "packet_escalation"): lambda r: r.escalating(),
+    (401, "packet_revoked"): lambda r: r.revoked(),
     (401, "packet_audience"): lambda r: r.one_link(aud="prod-eu"),
     (401, "signature_malformed"): lambda r: r.changed("x-wfldb-signature", None),
     (401, "signature_invalid"): lambda r: r.changed("x-wfldb-signature", b64u(bytes(64))),
@@ -197,7 +198,6 @@ ERRORS = {
 UNREACHABLE = {
     "invalid_version": "versions are not served yet: the parameter itself is invalid_query",
     "version_not_found": "versions are not served yet",
-    "packet_revoked": "revocations are not served yet; auth's part is tested in tests/auth",
     "nonce_reused": "a write's nonce seen again is replayed in this release",
     "cursor_expired": "the change stream and `at` are not served yet",
     "internal": "only a fault of the server or its disk makes it; tests/store/faults_test.c",
@@ -207,6 +207,16 @@ UNREACHABLE = {
     "read_only": "no setting makes a store read-only yet",
     "disk_full": "only a full disk makes it; tests/engine/local_test.c",
 }
+
+
+def revoked(rig):
+    jti = ulid()
+    with Client(rig.server, [Grant(ops=ALL_OPS)]) as admin:
+        admin.expect(201, "POST", "/v1/-/revocations", body=b'{"jti":"%s"}' % jti.encode())
+    return rig.one_link(jti=jti)
+
+
+Rig.revoked = revoked
 
 
 def with_grants(rig, grants):

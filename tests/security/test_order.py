@@ -13,6 +13,9 @@ from wfltest.signing import nonce, signed_headers, timestamp
 #   keys of a fault: target, packet, key, stamp, nonce, signature, headers, body, spent, drop
 
 
+REVOKED = "01JDFJ7Z7Q2S4T6V8X0A2C4E6G"
+
+
 @pytest.fixture(scope="module")
 def server():
     with Server(nonces_per_client_max=16) as running:
@@ -20,6 +23,8 @@ def server():
             maker.make_bucket("order")
             maker.make_bucket("small", b'{"max_object_bytes":4}')
             maker.put("order", "a/there", b"x")
+        with Client(running, [Grant(ops=["admin"])]) as admin:
+            admin.expect(201, "POST", "/v1/-/revocations", body=b'{"jti":"%s"}' % REVOKED.encode())
         yield running
 
 
@@ -33,6 +38,7 @@ def packets(server, key):
         "forged": link(server.root, key, grants, signature=bytes(64)),
         "expired": issue(server.root, key, grants, iat=1000, exp=2000),
         "escalating": issue(middle, key, grants, issue(server.root, middle, [Grant("abc")], delegate=1)),
+        "revoked": issue(server.root, key, grants, jti=REVOKED, aud="elsewhere"),
         "audience": issue(server.root, key, grants, aud="elsewhere"),
         "elsewhere": issue(server.root, key, [Grant("elsewhere")]),
     }
@@ -48,6 +54,7 @@ STEPS = [  # (what fails, its code, what is done to the request), in the order o
     ("forged", "packet_signature", {"packet": "forged"}),
     ("expired", "packet_expired", {"packet": "expired"}),
     ("escalating", "packet_escalation", {"packet": "escalating"}),
+    ("revoked", "packet_revoked", {"packet": "revoked"}),
     ("another audience", "packet_audience", {"packet": "audience"}),
     ("no timestamp", "timestamp_malformed", {"stamp": "now"}),
     ("long ago", "timestamp_skew", {"stamp": "2020-01-01T00:00:00Z"}),
