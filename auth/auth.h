@@ -235,24 +235,42 @@ enum wfl_content { /* what X-WflDB-Content-* declares */
                    WFL_CONTENT_UNSIGNED,
 };
 
-struct wfl_identity { /* who asks, once decided; lives in the request's arena but for the packet */
-    const struct wfl_packet *packet; /* a reference: drop it with wfl_identity_fini */
+enum wfl_credential {
+    WFL_CREDENTIAL_PACKET,  /* Authorization: Bearer */
+    WFL_CREDENTIAL_SESSION, /* Authorization: Session */
+    WFL_CREDENTIAL_URL,     /* in the query */
+};
+
+struct session;
+
+struct wfl_identity { /* who asks, once decided; lives in the request's arena but for packet and
+                         session */
+    enum wfl_credential      credential;
+    const struct wfl_packet *packet;  /* a reference: drop it with wfl_identity_fini */
+    struct session          *session; /* the same; NULL without one */
+    uint64_t                 counter; /* of a session's request */
     wfl_thumb                client;
-    wfl_slice                nonce; /* in the arena */
-    wfl_time                 timestamp;
-    enum wfl_content         content;
-    uint8_t                  content_hash[32]; /* for BLAKE3 and SHA256 */
+    wfl_slice                nonce; /* in the arena; empty for a URL, which has none */
+    /* What a write is remembered by: the nonce, or "<session>.<counter>", which is also the nonce
+     * of the same write signed with Ed25519. Empty: it is not remembered. */
+    wfl_slice        once_nonce;
+    wfl_time         timestamp;
+    int64_t          expires_sec; /* Unix seconds: no longer in force from here on */
+    enum wfl_content content;
+    uint8_t          content_hash[32]; /* for BLAKE3 and SHA256 */
 };
 void wfl_identity_fini(struct wfl_identity *id); /* accepts zero */
 
 struct wfl_auth; /* the deciding object of a server; any thread */
 
 struct wfl_auth_config {
-    struct wfl_trust         trust;                 /* copied */
-    uint32_t                 clock_skew_seconds;    /* 0: 60 */
-    uint32_t                 packet_cache_max;      /* verified packets kept; 0: 4096 */
-    uint32_t                 nonces_per_client_max; /* 0: 1048576 */
-    uint64_t                 nonces_max;            /* of all clients; 0: 8388608 */
+    struct wfl_trust         trust;                   /* copied */
+    uint32_t                 clock_skew_seconds;      /* 0: 60 */
+    uint32_t                 packet_cache_max;        /* verified packets kept; 0: 4096 */
+    uint32_t                 nonces_per_client_max;   /* 0: 1048576 */
+    uint64_t                 nonces_max;              /* of all clients; 0: 8388608 */
+    uint32_t                 sessions_per_client_max; /* 0: 1000 */
+    uint32_t                 sessions_max;            /* of all clients; 0: 16384 */
     const struct wfl_clock  *clock;
     const struct wfl_random *random;
     const struct wfl_alloc  *alloc;
@@ -262,9 +280,8 @@ WFL_MUST_USE wfl_code wfl_auth_new(const struct wfl_auth_config *config, struct 
 void                  wfl_auth_free(struct wfl_auth *a);
 
 /* Steps 1 to 6 of the protocol's order: credential present, packet parses, links hold, timestamp in
- * the window and after the start, signature valid. A nonce is checked for form, not yet spent.
- * Reserved for later: `Session` credentials answer SESSION_UNKNOWN, presigned queries
- * CREDENTIAL_MISSING. On failure `out` holds nothing. */
+ * the window and (with a packet) after the start, signature valid. A nonce is checked for form, not
+ * yet spent. On failure `out` holds nothing. */
 WFL_MUST_USE wfl_code wfl_auth_authenticate(struct wfl_auth *a, const struct wfl_auth_request *r,
                                             wfl_arena *arena, struct wfl_identity *out,
                                             wfl_error *err);
@@ -276,10 +293,64 @@ WFL_MUST_USE wfl_code wfl_auth_spend_nonce(struct wfl_auth *a, const struct wfl_
  * OK, PACKET_REVOKED. Costs a comparison where nothing was revoked since. */
 WFL_MUST_USE wfl_code wfl_auth_recheck(struct wfl_auth *a, const struct wfl_packet *packet,
                                        wfl_error *err);
+/* Instead of that for a write which its store remembers by once_nonce. False: a session's counter
+ * that was spent before, or that is too old to tell; then the write is answered from what is
+ * remembered of it, and is REPLAYED where nothing is. */
+WFL_MUST_USE bool wfl_auth_spend_write(const struct wfl_identity *id);
 struct wfl_auth_stats {
-    uint64_t packets_cached, packet_hits, packet_misses, nonces, clients;
+    uint64_t packets_cached, packet_hits, packet_misses, nonces, clients, sessions;
 };
 void wfl_auth_stats(struct wfl_auth *a, struct wfl_auth_stats *out);
+
+/* ---- sessions (protocol, Sessions) */
+
+#define WFL_X25519_TEXT_LEN     43 /* characters: 32 bytes as b64u */
+#define WFL_SESSION_SCOPE_MAX   63 /* characters: a bucket's name, or "-" */
+#define WFL_SESSION_TTL_MAX     86400
+#define WFL_SESSION_COUNTER_MAX (UINT64_C(1) << 53) /* exact in every language's numbers */
+
+struct wfl_session_request { /* what a client asks with */
+    char    x25519[WFL_X25519_TEXT_LEN + 1];
+    int64_t ttl_sec;
+};
+struct wfl_session_answer { /* what it is told */
+    char    session[WFL_ULID_TEXT_LEN + 1];
+    char    x25519[WFL_X25519_TEXT_LEN + 1];
+    int64_t expires_sec; /* Unix */
+    uint8_t signature[WFL_SIGNATURE_LEN];
+};
+/* The JSON of both, exactly these members (an answer may have more). INVALID_JSON: another shape;
+ * INVALID_REQUEST: a member that cannot be. */
+WFL_MUST_USE wfl_code wfl_session_parse_request(wfl_slice json, struct wfl_session_request *out,
+                                                wfl_error *err);
+WFL_MUST_USE wfl_code wfl_session_parse_answer(wfl_slice json, struct wfl_session_answer *out,
+                                               wfl_error *err);
+void                  wfl_session_write_request(const struct wfl_session_request *r, wfl_json *out);
+void                  wfl_session_write_answer(const struct wfl_session_answer *r, wfl_json *out);
+
+/* Server: open one for who asks, signed with `identity`. It ends with the ttl, or with the packet.
+ * FORBIDDEN: asked for with another credential than a packet; INVALID_REQUEST: a point of small
+ * order; RATE_LIMITED: as many are open as may be; NOMEM. */
+WFL_MUST_USE wfl_code wfl_auth_open_session(struct wfl_auth *a, const struct wfl_identity *id,
+                                            const struct wfl_session_request *r,
+                                            const struct wfl_key_pair        *identity,
+                                            struct wfl_session_answer *out, wfl_error *err);
+
+/* Client: make an ephemeral key and what to ask with; then, of the answer, the session's key. */
+WFL_MUST_USE wfl_code wfl_session_ask(const struct wfl_random *random, int64_t ttl_sec,
+                                      struct wfl_secret          *private_key,
+                                      struct wfl_session_request *out, wfl_error *err);
+/* server: who must have answered; NULL: whoever did. `key` is for wfl_session_mac_key. INTERNAL:
+ * the answer is not of that server, or its point has a small order; NOMEM. */
+WFL_MUST_USE wfl_code wfl_session_accept(const struct wfl_secret          *private_key,
+                                         const struct wfl_session_request *r,
+                                         const struct wfl_session_answer  *answer,
+                                         const char                       *packet_sha256_hex,
+                                         const wfl_public_key *server, struct wfl_secret *key,
+                                         wfl_error *err);
+/* The key of one scope, which signs for it and for nothing else: 64 characters and a NUL, secret.
+ */
+void wfl_session_mac_key(const struct wfl_secret *key, wfl_slice scope, char out[65]);
 
 /* ---- signing, for clients */
 

@@ -7,6 +7,7 @@
 #include "auth/auth.h"
 
 #include <jansson.h>
+#include <nettle/hmac.h>
 #include <stdatomic.h>
 
 #define AUTH_JSON_DEPTH_MAX 16
@@ -40,6 +41,64 @@ WFL_MUST_USE wfl_code canonical_write_text(const struct wfl_auth_request *r,
                                            const char *credential_sha256_hex, wfl_arena *arena,
                                            wfl_buf *out, wfl_error *err);
 
+/* ---- a request while it is decided about */
+
+enum { H_AUTHORIZATION, H_TIMESTAMP, H_NONCE, H_BLAKE3, H_SHA256, H_SIGNATURE, H_COUNT };
+
+struct found { /* headers that count here, trimmed */
+    wfl_slice value[H_COUNT];
+    bool      given[H_COUNT];
+};
+
+struct wfl_auth {
+    const struct wfl_alloc  *alloc;
+    const struct wfl_clock  *clock;
+    const struct wfl_random *random;
+    struct wfl_trust         trust;
+    wfl_arena                arena; /* of trust's copies */
+    uint32_t                 skew_sec;
+    wfl_time                 started;
+    struct packet_cache     *packets;
+    struct replay           *nonces;
+    struct session_table    *sessions;
+};
+
+struct decision {
+    struct wfl_auth               *auth;
+    const struct wfl_auth_request *request;
+    struct found                   found;
+    struct signed_headers          headers;
+    wfl_time                       now;
+    wfl_arena                     *arena; /* the request's */
+};
+
+/* headers.c. DUPLICATE_HEADER; INVALID_HEADER. */
+WFL_MUST_USE wfl_code auth_find_headers(const struct wfl_auth_request *r, struct found *f,
+                                        wfl_error *err);
+WFL_MUST_USE wfl_code auth_read_content(const struct wfl_auth_request *r, const struct found *f,
+                                        struct wfl_identity *out, wfl_error *err);
+
+/* authenticate.c */
+int auth_time_cmp(wfl_time a, wfl_time b);
+/* X-WflDB-Timestamp within the window around now. TIMESTAMP_MALFORMED, TIMESTAMP_SKEW. */
+WFL_MUST_USE wfl_code auth_check_time(const struct decision *d, wfl_time *out, wfl_error *err);
+WFL_MUST_USE wfl_code auth_canonical_text(const struct decision *d, const char *sha256_hex,
+                                          wfl_buf *out, wfl_error *err);
+
+/* A file a credential. What they find is put into `id`, which the caller releases on failure. */
+WFL_MUST_USE wfl_code bearer_decide(const struct decision *d, wfl_slice credential,
+                                    struct wfl_identity *id, wfl_error *err);
+WFL_MUST_USE wfl_code session_decide(const struct decision *d, wfl_slice credential,
+                                     struct wfl_identity *id, wfl_error *err);
+
+/* bearer.c, for packets wherever they came from. One reference in *out. */
+WFL_MUST_USE wfl_code auth_find_packet(struct wfl_auth *a, wfl_slice credential, int64_t now_sec,
+                                       const struct wfl_packet **out, wfl_error *err);
+/* By the packet's last holder. SIGNATURE_MALFORMED, SIGNATURE_INVALID, and of the canonical text.
+ */
+WFL_MUST_USE wfl_code auth_check_ed25519(const struct decision *d, const struct wfl_packet *packet,
+                                         wfl_slice signature_text, wfl_error *err);
+
 /* The owning shape of a packet; struct wfl_packet is its first member. */
 struct packet_owner {
     struct wfl_packet       packet;
@@ -50,7 +109,9 @@ struct packet_owner {
 };
 
 /* packet_verify.c */
-bool grant_covers(const struct wfl_grant *parent, const struct wfl_grant *child);
+/* Unix seconds: the first at which not all links are in force any more. */
+int64_t packet_expires(const struct wfl_packet *p);
+bool    grant_covers(const struct wfl_grant *parent, const struct wfl_grant *child);
 /* The facts that never change: trusted, signed. */
 WFL_MUST_USE wfl_code packet_verify_signatures(const struct wfl_packet *p,
                                                const struct wfl_trust *trust, wfl_error *err);
@@ -85,5 +146,89 @@ void                  replay_free(struct replay *r);
 WFL_MUST_USE wfl_code replay_spend(struct replay *r, wfl_slice client, wfl_slice nonce,
                                    int64_t now_sec, int64_t expires_sec, wfl_error *err);
 void                  replay_stats(struct replay *r, struct wfl_auth_stats *out);
+
+/* ---- counters of a session (window.c) */
+
+#define COUNTER_WINDOW 4096
+
+/* Which of the last 4096 counters were used: those above highest - 4096. A ring of bits by counter,
+ * larger than the window, so that words are cleared whole before they are entered. Zero value:
+ * none. */
+struct counter_window {
+    uint64_t highest;
+    uint64_t words[COUNTER_WINDOW / 64 * 2];
+};
+/* `counter` from 1 to WFL_SESSION_COUNTER_MAX. False: used before, or below the window; nothing
+ * changes. */
+WFL_MUST_USE bool counter_window_spend(struct counter_window *w, uint64_t counter);
+
+/* ---- keys of a session (session_keys.c) */
+
+struct session_exchange { /* what the transcript is made of */
+    char    session[WFL_ULID_TEXT_LEN + 1];
+    char    client_x25519[WFL_X25519_TEXT_LEN + 1], server_x25519[WFL_X25519_TEXT_LEN + 1];
+    int64_t expires_sec;
+    char    packet_sha256_hex[65];
+};
+#define SESSION_TRANSCRIPT_MAX 256
+/* Into `out`; its length. */
+size_t session_write_transcript(const struct session_exchange *x, char out[SESSION_TRANSCRIPT_MAX]);
+/* X25519, then HKDF-Extract. False: the other's point has a small order, `prk` is wiped. */
+WFL_MUST_USE bool session_derive(const uint8_t private_key[32], const uint8_t other[32],
+                                 wfl_slice transcript, uint8_t prk[32]);
+/* HKDF-Expand for one scope: 64 hex characters and a NUL, which is the mac key. */
+void session_mac_key(const uint8_t prk[32], wfl_slice scope, char out[65]);
+
+/* ---- open sessions (session_table.c) */
+
+#define SESSION_SCOPES 4 /* whose keys are kept ready */
+
+struct session_secret { /* in guarded memory */
+    union {
+        uint8_t                prk[32];
+        struct session_secret *next_free;
+    };
+    uint8_t                private_key[32]; /* the ephemeral one, until the session is open */
+    struct hmac_sha256_ctx macs[SESSION_SCOPES];
+};
+
+struct session { /* reference-counted, any thread; immutable once published but for what is locked
+                  */
+    struct session          *next; /* in its bucket */
+    struct session_table    *table;
+    struct session_client   *client;
+    _Atomic uint32_t         refs;
+    wfl_ulid                 id;
+    char                     id_sha256_hex[65]; /* of its text, as the canonical request has it */
+    const struct wfl_packet *packet;            /* a reference */
+    int64_t                  expires_sec;
+    struct session_secret   *secret;
+
+    wfl_mutex             lock; /* what is below, and secret->macs */
+    struct counter_window window;
+    uint32_t              scope_turn;
+    uint8_t               scope_lens[SESSION_SCOPES]; /* 0: none there */
+    char                  scopes[SESSION_SCOPES][WFL_SESSION_SCOPE_MAX];
+};
+
+WFL_MUST_USE wfl_code session_table_new(uint32_t per_client_max, uint32_t max,
+                                        const struct wfl_random *random,
+                                        const struct wfl_alloc *alloc, struct session_table **out,
+                                        wfl_error *err);
+void                  session_table_free(struct session_table *t); /* NULL is accepted */
+uint64_t              session_table_count(struct session_table *t);
+/* A place for one more of the client, with zeroed secrets and one reference; it counts from now on.
+ * RATE_LIMITED where the client, or all together, have as many as may be; NOMEM. */
+WFL_MUST_USE wfl_code session_make(struct session_table *t, const wfl_thumb *client,
+                                   int64_t now_sec, struct session **out, wfl_error *err);
+/* From now on it is found. Takes over the caller's reference. */
+void session_publish(struct session *s);
+/* A reference for the caller, or NULL: not there, or no longer in force. */
+struct session *session_find(struct session_table *t, const wfl_ulid *id, int64_t now_sec);
+void            session_unref(struct session *s); /* NULL is accepted; the last one wipes it */
+/* HMAC of `text` under the scope's key, compared with `mac`. The key is kept where it was right. */
+WFL_MUST_USE bool session_mac_is(struct session *s, wfl_slice scope, wfl_slice text,
+                                 const uint8_t mac[32]);
+WFL_MUST_USE bool session_spend(struct session *s, uint64_t counter);
 
 #endif

@@ -53,6 +53,16 @@ wfl_code packet_verify_times(const struct wfl_packet *p, int64_t now_sec, wfl_er
     return WFL_OK;
 }
 
+int64_t packet_expires(const struct wfl_packet *p)
+{
+    int64_t first = p->links[0].exp;
+
+    for (uint32_t i = 1; i < p->link_count; i++) {
+        if (p->links[i].exp < first) first = p->links[i].exp;
+    }
+    return first;
+}
+
 static bool pattern_covers(wfl_slice parent, wfl_slice child)
 {
     if (parent.data[parent.len - 1] != '*') return wfl_slice_eq(parent, child);

@@ -35,6 +35,8 @@ static const struct number_row numbers[] = {
     ROW(packet_cache_max, 4096, 16, 1u << 20, "verified key packets kept"),
     ROW(nonces_per_client_max, 1u << 20, 16, 1u << 26, "nonces remembered for one client"),
     ROW(nonces_max, 8u << 20, 1024, 1u << 28, "nonces remembered in all"),
+    ROW(sessions_per_client_max, 1000, 1, 1000, "sessions of one client that are open"),
+    ROW(sessions_max, 16384, 16, 1u << 20, "sessions of all clients that are open"),
     ROW(header_bytes_max, 32u << 10, 1u << 10, 1u << 20, "header block"),
     ROW(header_count_max, 100, 8, 1000, "headers of a request"),
     ROW(target_bytes_max, 8u << 10, 256, 1u << 16, "request target"),
@@ -209,7 +211,21 @@ static wfl_code load_file(struct wfl_config *c, const char *path, wfl_error *err
     return rc;
 }
 
-/* WFLDB_<NAME>; those of the client programs are none of ours. */
+/* What the client programs read, and what `wfldb session` prints. */
+static bool is_of_clients(wfl_slice name)
+{
+    static const wfl_slice names[] = {
+        WFL_LIT("WFLDB_CREDENTIAL"), WFL_LIT("WFLDB_ENDPOINT"), WFL_LIT("WFLDB_SESSION"),
+        WFL_LIT("WFLDB_MAC_KEY"),    WFL_LIT("WFLDB_SCOPE"),    WFL_LIT("WFLDB_EXPIRES"),
+    };
+
+    for (size_t i = 0; i < WFL_COUNT(names); i++) {
+        if (wfl_slice_eq(name, names[i])) return true;
+    }
+    return false;
+}
+
+/* WFLDB_<NAME>. */
 static wfl_code load_environment(struct wfl_config *c, char *const *env, wfl_error *err)
 {
     for (; *env != NULL; env++) {
@@ -218,10 +234,7 @@ static wfl_code load_environment(struct wfl_config *c, char *const *env, wfl_err
 
         if (!wfl_slice_starts_with(rest, WFL_S("WFLDB_"))) continue;
         if (!wfl_slice_split(&rest, '=', &name)) continue;
-        if (wfl_slice_eq(name, WFL_S("WFLDB_CREDENTIAL")) ||
-            wfl_slice_eq(name, WFL_S("WFLDB_ENDPOINT"))) {
-            continue;
-        }
+        if (is_of_clients(name)) continue;
         name = wfl_slice_of(name.data + 6, name.len - 6);
         if (name.len >= sizeof lower) name.len = sizeof lower - 1;
         for (size_t i = 0; i < name.len; i++)

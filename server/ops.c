@@ -64,11 +64,13 @@ static int write_ready(struct wfl_server *s, wfl_buf *text)
 {
     struct wfl_engine_stats engine;
     struct wfl_net_stats    net;
+    struct wfl_auth_stats   auth;
     wfl_json                json;
     bool                    ready;
 
     wfl_engine_stats(s->engine, &engine);
     wfl_net_stats(s->net, &net);
+    wfl_auth_stats(s->auth, &auth);
     ready = !engine.read_only && !s->stopping;
     wfl_json_init(&json, text);
     wfl_json_object(&json);
@@ -94,6 +96,11 @@ static int write_ready(struct wfl_server *s, wfl_buf *text)
     wfl_json_object(&json);
     member(&json, "open", net.connections);
     member(&json, "max", s->config->connections_max);
+    wfl_json_end(&json);
+    wfl_json_key(&json, "sessions");
+    wfl_json_object(&json);
+    member(&json, "open", auth.sessions);
+    member(&json, "max", s->config->sessions_max);
     wfl_json_end(&json);
     wfl_json_end(&json);
     return ready ? 200 : 503;
@@ -150,6 +157,7 @@ static void write_metrics(struct wfl_server *s, wfl_buf *text)
     metric(text, "packet_cache_misses_total", "counter", "Packets verified anew.",
            auth.packet_misses);
     metric(text, "nonces", "gauge", "Nonces remembered.", auth.nonces);
+    metric(text, "sessions", "gauge", "Open sessions.", auth.sessions);
 }
 
 static void write_problem(wfl_buf *text, wfl_code code)

@@ -299,6 +299,7 @@ static struct request *new_request(struct wfl_server *s, struct wfl_exchange *x)
     if (t == NULL) return NULL;
     t->request.server = s;
     t->request.x = x;
+    t->request.query = wfl_exchange_request(x)->query;
     wfl_exchange_set_user(x, &t->request);
     return &t->request;
 }
@@ -383,6 +384,9 @@ static void route(struct request *r)
         return;
     case WFL_TARGET_REVOCATIONS:
         route_revocations(r);
+        return;
+    case WFL_TARGET_SESSION:
+        route_session(r);
         return;
     case WFL_TARGET_NONE:
         break;

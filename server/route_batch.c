@@ -184,7 +184,7 @@ void route_batch(struct request *r)
     }
     r->op.batch = call;
     r->release = release;
-    if (wfl_query_parse(request_head(r)->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+    if (wfl_query_parse(request_query(r), NULL, 0, request_arena(r), &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
         return;
     }

@@ -26,7 +26,7 @@ void route_buckets(struct request *r)
         answer_not_allowed(r, "GET");
         return;
     }
-    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+    if (wfl_query_parse(request_query(r), NULL, 0, request_arena(r), &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
         return;
     }
@@ -210,7 +210,7 @@ void route_bucket(struct request *r)
     const struct wfl_request *head = request_head(r);
     size_t                    m = 0;
 
-    if (head->query.len > 0) {
+    if (request_query(r).len > 0) {
         route_uploads(r); /* the only query that a bucket has */
         return;
     }

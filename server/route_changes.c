@@ -71,7 +71,7 @@ static wfl_code read_question(struct request *r, struct watch *w, wfl_error *err
         [PARAM_WAIT] = {.name = "wait"},
     };
     uint64_t limit = LIMIT_DEFAULT, wait = 0;
-    wfl_code rc = wfl_query_parse(request_head(r)->query, p, PARAM_COUNT, request_arena(r), err);
+    wfl_code rc = wfl_query_parse(request_query(r), p, PARAM_COUNT, request_arena(r), err);
 
     w->format = read_format(r);
     if (rc == WFL_OK) rc = read_after(&p[PARAM_AFTER], w, err);

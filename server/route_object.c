@@ -499,7 +499,7 @@ void route_object(struct request *r)
     const struct wfl_request *head = request_head(r);
     size_t                    m = 0;
 
-    if (head->query.len > 0) {
+    if (request_query(r).len > 0) {
         route_object_query(r);
         return;
     }

@@ -19,8 +19,7 @@ static wfl_code read_question(struct request *r, struct wfl_tag_query *op, wfl_e
         [PARAM_INCLUDE] = {.name = "include"},
     };
     struct listing_include include = {0};
-    wfl_code               rc =
-        wfl_query_parse_tags(request_head(r)->query, p, PARAM_COUNT, op, request_arena(r), err);
+    wfl_code rc = wfl_query_parse_tags(request_query(r), p, PARAM_COUNT, op, request_arena(r), err);
 
     if (rc == WFL_OK) rc = listing_check_key_bytes(&p[PARAM_PREFIX], err);
     if (rc == WFL_OK) rc = listing_read_limit(&p[PARAM_LIMIT], &op->limit, err);

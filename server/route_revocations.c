@@ -166,8 +166,8 @@ static wfl_code read_question(struct request *r, struct revoke_call *call)
 {
     struct wfl_param params[] = {{.name = "limit"}, {.name = "cursor"}};
     uint64_t         limit = LIMIT_DEFAULT;
-    wfl_code         rc = wfl_query_parse(request_head(r)->query, params, WFL_COUNT(params),
-                                          request_arena(r), &r->err);
+    wfl_code         rc =
+        wfl_query_parse(request_query(r), params, WFL_COUNT(params), request_arena(r), &r->err);
 
     if (rc != WFL_OK) return rc;
     if (params[0].given &&
@@ -209,7 +209,7 @@ void route_revocations(struct request *r)
         answer_problem(r, NULL, &r->err);
     } else if (get) {
         list(r);
-    } else if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+    } else if (wfl_query_parse(request_query(r), NULL, 0, request_arena(r), &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
     } else {
         request_read_body(r, WFL_REVOCATION_BYTES_MAX, revoke_with_body);

@@ -34,7 +34,7 @@ static wfl_code read_question(struct request *r, struct wfl_scan *op, wfl_error 
         [PARAM_AT] = {.name = "at"},
     };
     struct listing_include include = {0};
-    wfl_code rc = wfl_query_parse(request_head(r)->query, p, PARAM_COUNT, request_arena(r), err);
+    wfl_code rc = wfl_query_parse(request_query(r), p, PARAM_COUNT, request_arena(r), err);
 
     for (int i = PARAM_PREFIX; i <= PARAM_END && rc == WFL_OK; i++)
         rc = listing_check_key_bytes(&p[i], err);

@@ -68,7 +68,7 @@ void route_scrub(struct request *r)
     bool                      start = wfl_slice_eq(head->method, WFL_S("POST"));
     bool                      stop = wfl_slice_eq(head->method, WFL_S("DELETE"));
 
-    if (wfl_query_parse(head->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+    if (wfl_query_parse(request_query(r), NULL, 0, request_arena(r), &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
     } else if (!get && !start && !stop) {
         answer_not_allowed(r, "GET, POST, DELETE");

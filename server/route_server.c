@@ -26,7 +26,7 @@ void route_server(struct request *r)
         answer_not_allowed(r, "GET, HEAD");
         return;
     }
-    if (wfl_query_parse(request_head(r)->query, NULL, 0, request_arena(r), &r->err) != WFL_OK) {
+    if (wfl_query_parse(request_query(r), NULL, 0, request_arena(r), &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
         return;
     }

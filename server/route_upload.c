@@ -452,7 +452,7 @@ void route_uploads(struct request *r)
     if (!is_method(r, "GET") && !is_method(r, "PUT") && !is_method(r, "PATCH") &&
         !is_method(r, "DELETE")) {
         answer_not_allowed(r, WFL_BUCKET_METHODS);
-    } else if (wfl_query_parse(request_head(r)->query, &uploads, 1, request_arena(r), &r->err) !=
+    } else if (wfl_query_parse(request_query(r), &uploads, 1, request_arena(r), &r->err) !=
                WFL_OK) {
         answer_problem(r, NULL, &r->err);
     } else if (uploads.value.len > 0 || !is_method(r, "GET")) {

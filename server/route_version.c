@@ -198,8 +198,7 @@ void route_object_query(struct request *r)
                                          [OBJECT_VERSION] = {.name = "version"},
                                          [OBJECT_AT] = {.name = "at"},
                                          [OBJECT_VERSIONS] = {.name = "versions"}};
-    wfl_code         rc =
-        wfl_query_parse(request_head(r)->query, p, OBJECT_PARAMS, request_arena(r), &r->err);
+    wfl_code rc = wfl_query_parse(request_query(r), p, OBJECT_PARAMS, request_arena(r), &r->err);
 
     if (!is_known(r) && !p[OBJECT_MULTIPART].given && !p[OBJECT_UPLOAD].given)
         answer_not_allowed(r, WFL_OBJECT_METHODS);

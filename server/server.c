@@ -123,6 +123,8 @@ static wfl_code open_auth(struct wfl_server *s, wfl_error *err)
             .packet_cache_max = (uint32_t)c->packet_cache_max,
             .nonces_per_client_max = (uint32_t)c->nonces_per_client_max,
             .nonces_max = c->nonces_max,
+            .sessions_per_client_max = (uint32_t)c->sessions_per_client_max,
+            .sessions_max = (uint32_t)c->sessions_max,
             .clock = &wfl_clock_system,
             .random = &wfl_random_system,
             .alloc = &wfl_alloc_libc,

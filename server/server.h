@@ -80,7 +80,8 @@ struct upload_op { /* of a multipart upload, done by a worker (route_upload.c) *
 struct request {
     struct wfl_server   *server;
     struct wfl_exchange *x;
-    struct wfl_identity  who; /* packet NULL before authentication */
+    struct wfl_identity  who;   /* packet NULL before authentication */
+    wfl_slice            query; /* for the route: without what is a presigned URL's */
     struct wfl_target    target;
     struct wfl_post      post;
     void (*resume)(struct request *r);  /* on the reactor, when the store has answered */
@@ -139,6 +140,12 @@ static inline wfl_arena *request_arena(struct request *r)
 static inline const struct wfl_request *request_head(const struct request *r)
 {
     return wfl_exchange_request(r->x);
+}
+
+/* The query as routes read it, raw. */
+static inline wfl_slice request_query(const struct request *r)
+{
+    return r->query;
 }
 
 /* ---- answers (answer.c) */
@@ -266,6 +273,7 @@ void route_scrub(struct request *r);
 void route_revocations(struct request *r);
 /* What auth asks of revocations, answered by the store. */
 struct wfl_revocations wfl_revocations_of(struct wfl_store *store);
+void route_session(struct request *r);
 enum object_param { /* what an object's query may have */
                     OBJECT_MULTIPART,
                     OBJECT_UPLOAD,

@@ -97,6 +97,10 @@ wfl_code wfl_target_parse(const struct wfl_request *r, wfl_arena *arena, struct 
             out->kind = WFL_TARGET_REVOCATIONS;
             return WFL_OK;
         }
+        if (has_key && wfl_slice_eq(rest, WFL_S("session"))) {
+            out->kind = WFL_TARGET_SESSION;
+            return WFL_OK;
+        }
         if (has_key && wfl_slice_eq(rest, WFL_S("batch"))) {
             out->kind = WFL_TARGET_BATCH;
             out->bucket = (wfl_slice){0};

@@ -19,6 +19,7 @@ enum wfl_target_kind {
     WFL_TARGET_SERVER,      /* /v1/-/server */
     WFL_TARGET_SCRUB,       /* /v1/-/scrub */
     WFL_TARGET_REVOCATIONS, /* /v1/-/revocations */
+    WFL_TARGET_SESSION,     /* /v1/-/session */
     WFL_TARGET_NONE,        /* no such path */
 };
 

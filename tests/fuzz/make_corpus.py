@@ -133,6 +133,29 @@ def keyfiles():
     return seeds
 
 
+def sessions():
+    vector = load("session.json")
+    point = vector["client_x25519"]
+    answer = {n: vector[n] for n in ("session", "expires", "signature")} | {"x25519": vector["server_x25519"]}
+    documents = {
+        "request": {"x25519": point, "ttl": 3600},
+        "request with more": {"x25519": point, "ttl": 1, "scope": "photos"},
+        "ttl too long": {"x25519": point, "ttl": 86401},
+        "ttl a fraction": {"x25519": point, "ttl": 1.5},
+        "short point": {"x25519": point[:-1], "ttl": 1},
+        "padded point": {"x25519": point + "=", "ttl": 1},
+        "trailing bits": {"x25519": point[:-1] + "9", "ttl": 1},
+        "answer": answer,
+        "answer with more": dict(answer, scope="-"),
+        "answer without signature": {n: v for n, v in answer.items() if n != "signature"},
+        "huge expiry": dict(answer, expires=2**63 - 1),
+    }
+    seeds = {name: json.dumps(value).encode() for name, value in documents.items()}
+    seeds["member twice"] = b'{"ttl":1,"ttl":2}'
+    seeds["nul"] = b'{"x25519":"\\u0000","ttl":1}'
+    return seeds
+
+
 def cursors():
     def plain(last, folded=0, version=1):
         return bytes([version]) + bytes(range(16)) + bytes(range(16, 32)) + bytes([folded]) + last
@@ -419,6 +442,6 @@ def batches():
 if __name__ == "__main__":
     for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "keyfile": keyfiles,
                          "cursor": cursors, "target": targets, "settings": settings,
-                         "revocation": revocations, "manifest": manifests,
+                         "session": sessions, "revocation": revocations, "manifest": manifests,
                          "completion": completions, "segment": segments, "batch": batches, "wire": messages}.items():
         write(target, make())

@@ -17,6 +17,10 @@ def b64u(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def unb64u(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
 def ulid(ms=None):
     value = (int(time.time() * 1000) if ms is None else ms) << 80 | int.from_bytes(os.urandom(10), "big")
     return "".join(CROCKFORD[value >> 5 * i & 31] for i in range(25, -1, -1))

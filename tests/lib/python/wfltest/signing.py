@@ -46,8 +46,21 @@ def nonce():
 
 
 class Credential:
+    """A packet and the key that it was issued to. `Session` (session.py) has the same shape."""
+    scheme = "Bearer"
+
     def __init__(self, key, packet):
         self.key, self.packet = key, packet
+
+    @property
+    def text(self):
+        return self.packet
+
+    def next_nonce(self):
+        return nonce()
+
+    def sign(self, text, target):
+        return b64u(self.key.sign(text))
 
 
 def signed_headers(credential, method, target, authority, headers=(), body=None, *, at=None, nonce_text=None,
@@ -59,8 +72,8 @@ def signed_headers(credential, method, target, authority, headers=(), body=None,
     elif content == "unsigned":
         out.append(("X-WflDB-Content-SHA256", "unsigned"))
     out.append(("X-WflDB-Timestamp", stamp or timestamp(at)))
-    out.append(("X-WflDB-Nonce", nonce_text or nonce()))
-    text = canonical(method, target, authority, out, credential.packet)
-    out.append(("Authorization", "Bearer " + credential.packet))
-    out.append(("X-WflDB-Signature", b64u(credential.key.sign(text))))
+    out.append(("X-WflDB-Nonce", nonce_text or credential.next_nonce()))
+    text = canonical(method, target, authority, out, credential.text)
+    out.append(("Authorization", f"{credential.scheme} {credential.text}"))
+    out.append(("X-WflDB-Signature", credential.sign(text, target)))
     return out
