@@ -535,7 +535,8 @@ void http2_pump(struct conn *c)
         conn_close_after_flush(c);
         return;
     }
-    if (c->peer_done && c->out.count == 0) end_blocked(c);
+    /* Only where a reset still goes out: a terminated session sends none, however often asked. */
+    if (c->peer_done && c->out.count == 0 && c->state == CONN_OPEN) end_blocked(c);
     if ((c->h2.goaway || c->peer_done) && c->exchange_count == 0 && c->out.count == 0)
         conn_close_after_flush(c);
     /* Terminated, by an error of the peer's: exchanges still open end once the GOAWAY is out. */

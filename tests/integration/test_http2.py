@@ -232,6 +232,30 @@ def test_what_follows_the_end_of_a_stream_is_not_part_of_it(server, client1, buc
     assert answer.status == 404 or answer.body == b"hello"
 
 
+def test_who_breaks_a_rule_and_leaves_while_an_answer_waits_for_its_window_holds_nobody(server, client1, bucket):
+    """All of it in one read of the server's: the answer that cannot go out, the broken frame, and the end."""
+    client1.put(bucket, "k", b"x" * 100_000)
+    for _ in range(20):
+        with Raw(server.address, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 0}) as c:
+            s = c.stream()
+            c.send(c.head(s, signed(client1, c, "GET", path_of(bucket, "k")), "END_STREAM"))
+            while s not in c.answers:
+                c.frame()
+            c.round_trip()
+            broken = b"\0\0\7\6\0\0\0\0\0" + b"a" * 7
+            frames = b"\0\0\x0a\xbb\0\0\0\0\0" + b"a" * 10  # of no known kind: 19 bytes
+            rest = (1 << 14) - len(broken)
+            filler = frames * (rest // 19 - 1)
+            last = rest - len(filler) - 9
+            c.send(filler + last.to_bytes(3, "big") + b"\xbb\0\0\0\0\0" + b"a" * last + broken)
+            c.socket.shutdown(socket.SHUT_WR)
+            c.ack = False
+            c.at_end()
+    for _ in range(8):  # on every reactor
+        with Raw(server.address) as c:
+            assert c.get().status == 200
+
+
 # ---- bodies
 
 LENGTHS = [("more than said", b"12345", [b"123456"]), ("less than said", b"12345", [b"1234"]), ("none", b"12345", [b""]),
