@@ -212,8 +212,10 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) x->body_done = true;
     /* Told by this frame alone: the body may be all here before the handler sees the head. */
-    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         x->request.has_body = !x->body_done;
+        x->head_here = true;
+    }
     exchange_mark_ready(x);
     return 0;
 }
@@ -475,7 +477,7 @@ static void turn(struct conn *c, struct wfl_exchange *x)
         if (x->unwritten == 0) exchange_end(x, x->stream_ok);
         return;
     }
-    if (!x->head_done) tell_head(x);
+    if (x->head_here && !x->head_done) tell_head(x);
     if (x->reading) deliver(c, x);
     if (x->responded && x->backlog.len > 0) drop_backlog(c, x);
     /* The answer is out and the request is not all in: tell the peer to stop sending. */

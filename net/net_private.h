@@ -64,6 +64,7 @@ struct wfl_exchange {
     bool              close_after, chunked, said_high;
     bool              answer_done;   /* all of it is queued */
     bool              too_large;     /* HTTP/2: header limit passed while it was received */
+    bool              head_here;     /* HTTP/2: the header block is complete */
     bool              head_done;     /* HTTP/2: on_head or on_broken has been called */
     bool              continue_due;  /* HTTP/2: 100 Continue is sent with the first read */
     uint32_t          unwritten;     /* segments in the socket's queue */

@@ -256,6 +256,21 @@ def test_who_breaks_a_rule_and_leaves_while_an_answer_waits_for_its_window_holds
             assert c.get().status == 200
 
 
+def test_a_head_whose_end_never_came_is_no_request(server, client1, bucket):
+    """All of its fields are here and well signed; what is missing is the end of the block, and with it whether a body follows."""
+    for extra in ([], [ContinuationFrame(1, b"")]):
+        with Raw(server.address) as c:
+            c.round_trip()
+            fields = signed(client1, c, "PUT", path_of(bucket, "k"), content="unsigned")
+            c.send(HeadersFrame(c.stream(), c.encoder.encode(fields)), *extra)
+            c.socket.shutdown(socket.SHUT_WR)
+            c.ack = False
+            c.at_end()
+            assert c.answers == {}
+    client1.put(bucket, "later", b"")  # what was under way before is committed before
+    assert client1.get(bucket, "k", 404).code == "key_not_found"
+
+
 # ---- bodies
 
 LENGTHS = [("more than said", b"12345", [b"123456"]), ("less than said", b"12345", [b"1234"]), ("none", b"12345", [b""]),
