@@ -110,6 +110,53 @@ def http1():
     return seeds
 
 
+def http2():
+    def frame(kind, flags, stream, payload=b""):
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    def block(*fields):
+        """Literals without the table; what the static table has is index and value."""
+        return b"".join((bytes([n]) if isinstance(n, int) else b"\0" + bytes([len(n)]) + n) +
+                        (b"" if v is None else bytes([len(v)]) + v) for n, v in fields)
+
+    def head(stream, *more, method=0x82, flags=5, path=b"/v1/photos/a"):
+        named = [(method, None) if isinstance(method, int) else (0x02, method), (0x86, None), (0x01, b"h"), (0x04, path)]
+        return frame(1, flags, stream, block(*named, *more))
+
+    def data(stream, content, flags=1):
+        return frame(0, flags, stream, content)
+
+    setup = frame(4, 0, 0)
+    get, put = head(1), head(1, (b"content-length", b"5"), method=b"PUT", flags=4)
+    wide, shut = frame(4, 0, 0, b"\0\4\x7f\xff\xff\xff"), frame(4, 0, 0, b"\0\4\0\0\0\0")
+    whole = head(1)[9:]
+    messages = {
+        "get": get, "two": get + head(3), "put": put + data(1, b"hello"), "put without a length": head(1, method=b"PUT", flags=4) + data(1, b"hel", 0) + data(1, b"lo"),
+        "too short": put + data(1, b"hell"), "too long": put + data(1, b"hello!"), "reset": put + frame(3, 0, 1, b"\0\0\0\x08"), "reset at once": get + frame(3, 0, 1, b"\0\0\0\x08"),
+        "five streams": b"".join(head(s, method=b"PUT", flags=4) for s in (1, 3, 5, 7, 9)), "padded": head(1, method=b"PUT", flags=4) + frame(0, 9, 1, b"\3abc\0\0\0"),
+        "trailers": put + data(1, b"hello", 0) + frame(1, 5, 1, block((b"a", b"b"))), "continued": frame(1, 1, 1, whole[:9]) + frame(9, 0, 1, whole[9:15]) + frame(9, 4, 1, whole[15:]),
+        "a ping inside a head": frame(1, 1, 1, whole[:9]) + frame(6, 0, 0, bytes(8)), "ping": frame(6, 0, 0, b"12345678") + get, "pings": frame(6, 0, 0, bytes(8)) * 40,
+        "settings": frame(4, 0, 0, b"\0\1\0\0\0\0" + b"\0\3\0\0\0\1" + b"\0\5\0\0\x40\0") + get, "its acknowledgement": frame(4, 1, 0) + get,
+        "shut window": shut + get + frame(8, 0, 1, b"\0\0\0\1"), "wide window": wide + frame(8, 0, 0, b"\x7f\xff\0\0") + get, "window of 0": put + frame(8, 0, 1, bytes(4)),
+        "window too large": get + frame(8, 0, 0, b"\x7f\xff\xff\xff"), "goaway": get + frame(7, 0, 0, bytes(8)), "priority": frame(2, 0, 1, b"\0\0\0\3\x10") + get,
+        "unknown kind": frame(0xbb, 0xff, 5, b"hello") + get, "push": frame(5, 4, 1, b"\0\0\0\2" + whole), "even stream": head(2), "stream 0": frame(1, 5, 0, whole),
+        "head": head(1, method=b"HEAD"), "connect": frame(1, 5, 1, block((0x02, b"CONNECT"), (0x01, b"h:1"))), "options": head(1, method=b"OPTIONS", path=b"*"),
+        "continue": head(1, (b"expect", b"100-continue"), (b"content-length", b"5"), method=b"PUT", flags=4) + data(1, b"hello"),
+        "two Hosts": head(1, (b"host", b"h"), (b"host", b"h")), "another Host": head(1, (b"host", b"i")), "connection": head(1, (b"connection", b"close")),
+        "transfer-encoding": head(1, (b"transfer-encoding", b"chunked")), "upper case": head(1, (b"A", b"b")), "LF in a value": head(1, (b"a", b"b\nc")),
+        "a late pseudo-header": head(1, (b"a", b"b"), (0x04, b"/")), "two paths": head(1, (0x04, b"/")), "a fragment": head(1, path=b"/a#b"), "no path": head(1, path=b""),
+        "many headers": head(1, *[(b"x%d" % i, b"y") for i in range(14)]), "a large header": head(1, *[(b"x%d" % i, b"y" * 120) for i in range(6)]),
+        "a long target": head(1, path=b"/" + b"a" * 101), "from the table": frame(1, 5, 1, block((0x82, None), (0x86, None), (0x41, b"h"), (0x44, b"/a"), (0x40, b"\1a\1b"[1:2]))) + frame(1, 5, 3, b"\x82\x86\xbf\xbe"),
+        "a table resized": frame(1, 5, 1, b"\x20\x3f\xe1\x1f" + whole), "a broken block": frame(1, 5, 1, b"\xff\xff\xff\xff\xff"),
+    }
+    seeds = {name: b"\0@\xff\xff" + setup + message for name, message in messages.items()}
+    for name in ("get", "two", "put", "put without a length", "five streams", "shut window", "wide window", "reset", "trailers"):
+        for behaviour, what in ((1, "ignored"), (2, "answered with much"), (6, "answered later"), (8, "aborted"), (16, "read once"), (36, "watched")):
+            seeds[f"{name}, {what}"] = bytes([behaviour]) + b"@\4\x09" + setup + messages[name]
+        seeds[f"{name}, byte by byte"] = b"\2\1\1\0" + setup + messages[name]
+    return seeds
+
+
 def keyfiles():
     keys = load("keys.json")
     packet = load("packets.json")[0]["packet"]
@@ -440,8 +487,8 @@ def batches():
 
 
 if __name__ == "__main__":
-    for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "keyfile": keyfiles,
-                         "cursor": cursors, "target": targets, "settings": settings,
+    for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "http2": http2,
+                         "keyfile": keyfiles, "cursor": cursors, "target": targets, "settings": settings,
                          "session": sessions, "revocation": revocations, "manifest": manifests,
                          "completion": completions, "segment": segments, "batch": batches, "wire": messages}.items():
         write(target, make())
