@@ -254,6 +254,7 @@ struct wfl_identity { /* who asks, once decided; lives in the request's arena bu
     /* What a write is remembered by: the nonce, or "<session>.<counter>", which is also the nonce
      * of the same write signed with Ed25519. Empty: it is not remembered. */
     wfl_slice        once_nonce;
+    wfl_slice        query; /* raw, without what of it is a URL\'s credential; in the arena */
     wfl_time         timestamp;
     int64_t          expires_sec; /* Unix seconds: no longer in force from here on */
     enum wfl_content content;
@@ -366,5 +367,15 @@ WFL_MUST_USE wfl_code wfl_auth_sign(const struct wfl_key_pair *key, const char *
                                     const struct wfl_auth_request *r, int64_t now_ns,
                                     const struct wfl_random *random, wfl_arena *arena,
                                     struct wfl_signed_headers *out, wfl_error *err);
+
+#define WFL_PRESIGN_SECONDS_MAX 604800 /* a week */
+
+/* Append a presigned URL's query to `out`, which is empty: r->query, and then what makes it a
+ * credential for expires_sec seconds (1 to WFL_PRESIGN_SECONDS_MAX) from now_sec on. Whoever uses
+ * the URL must send exactly the counting headers that r->headers has, none of them a secret. */
+WFL_MUST_USE wfl_code wfl_auth_presign(const struct wfl_key_pair *key, wfl_slice packet,
+                                       const struct wfl_auth_request *r, int64_t now_sec,
+                                       uint32_t expires_sec, wfl_arena *arena, wfl_buf *out,
+                                       wfl_error *err);
 
 #endif

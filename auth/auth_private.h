@@ -63,6 +63,16 @@ struct wfl_auth {
     struct session_table    *sessions;
 };
 
+enum presigned_param { P_PACKET, P_TIMESTAMP, P_EXPIRES, P_SIGNATURE, P_COUNT };
+
+struct presigned { /* what a query has of it, decoded, in the request's arena */
+    bool      is;  /* there is a parameter that begins with wfl- */
+    wfl_slice value[P_COUNT];
+    bool      given[P_COUNT];
+    wfl_slice query; /* all else, raw, in its order */
+    uint32_t  kept;  /* pieces of it */
+};
+
 struct decision {
     struct wfl_auth               *auth;
     const struct wfl_auth_request *request;
@@ -90,6 +100,12 @@ WFL_MUST_USE wfl_code bearer_decide(const struct decision *d, wfl_slice credenti
                                     struct wfl_identity *id, wfl_error *err);
 WFL_MUST_USE wfl_code session_decide(const struct decision *d, wfl_slice credential,
                                      struct wfl_identity *id, wfl_error *err);
+
+/* presigned.c. INVALID_QUERY: a wfl- parameter that is not known, or one twice; INVALID_REQUEST. */
+WFL_MUST_USE wfl_code presigned_find(const struct wfl_auth_request *r, wfl_arena *arena,
+                                     struct presigned *out, wfl_error *err);
+WFL_MUST_USE wfl_code presigned_decide(const struct decision *d, const struct presigned *p,
+                                       struct wfl_identity *id, wfl_error *err);
 
 /* bearer.c, for packets wherever they came from. One reference in *out. */
 WFL_MUST_USE wfl_code auth_find_packet(struct wfl_auth *a, wfl_slice credential, int64_t now_sec,

@@ -157,13 +157,18 @@ static wfl_code decide_by_header(const struct decision *d, struct wfl_identity *
 wfl_code wfl_auth_authenticate(struct wfl_auth *a, const struct wfl_auth_request *r,
                                wfl_arena *arena, struct wfl_identity *out, wfl_error *err)
 {
-    struct wfl_identity id = {0};
+    struct wfl_identity id = {.query = r->query};
+    struct presigned    in_query;
     struct decision     d = {.auth = a, .request = r, .arena = arena, .now = time_now(a->clock)};
     wfl_code            rc = auth_find_headers(r, &d.found, err);
 
     if (rc == WFL_OK) rc = canonical_sort_headers(r, arena, &d.headers, err);
     if (rc == WFL_OK) rc = auth_read_content(r, &d.found, &id, err);
-    if (rc == WFL_OK) { rc = decide_by_header(&d, &id, err); }
+    if (rc == WFL_OK) rc = presigned_find(r, arena, &in_query, err);
+    if (rc == WFL_OK) {
+        rc = in_query.is ? presigned_decide(&d, &in_query, &id, err)
+                         : decide_by_header(&d, &id, err);
+    }
     if (rc != WFL_OK) {
         wfl_identity_fini(&id);
         return rc;
@@ -188,6 +193,7 @@ wfl_code wfl_auth_spend_nonce(struct wfl_auth *a, const struct wfl_identity *id,
     /* The last second in which the timestamp is still accepted, rounded up. */
     int64_t expires_sec = id->timestamp.sec + a->skew_sec + 1;
 
+    if (id->credential == WFL_CREDENTIAL_URL) return WFL_OK; /* may be used again and again */
     if (id->credential == WFL_CREDENTIAL_SESSION) {
         if (session_spend(id->session, id->counter)) return WFL_OK;
         return wfl_fail(err, WFL_REPLAYED,

@@ -327,8 +327,12 @@ static bool authenticate(struct request *r)
         .header_count = head->header_count,
         .has_body = head->has_body && !(head->length_known && head->length == 0),
     };
-    return wfl_auth_authenticate(r->server->auth, &question, request_arena(r), &r->who, &r->err) ==
-           WFL_OK;
+    if (wfl_auth_authenticate(r->server->auth, &question, request_arena(r), &r->who, &r->err) !=
+        WFL_OK) {
+        return false;
+    }
+    r->query = r->who.query;
+    return true;
 }
 
 /* A read of an object without any credential, in a bucket whose owner has opened it to everybody.
@@ -350,6 +354,21 @@ static bool is_public(struct request *r)
             WFL_OK &&
         info.settings.public_read;
     return r->anonymous;
+}
+
+/* A URL that is handed on must not be good for more than it says. */
+static bool fits_credential(struct request *r)
+{
+    wfl_slice method = request_head(r)->method;
+
+    if (r->who.packet == NULL || r->who.credential != WFL_CREDENTIAL_URL) return true;
+    if (r->target.kind == WFL_TARGET_OBJECT &&
+        (wfl_slice_eq(method, WFL_S("GET")) || wfl_slice_eq(method, WFL_S("HEAD")) ||
+         wfl_slice_eq(method, WFL_S("PUT")))) {
+        return true;
+    }
+    wfl_fail(&r->err, WFL_FORBIDDEN, "a presigned URL is for GET, HEAD and PUT of an object");
+    return false;
 }
 
 static void route(struct request *r)
@@ -405,7 +424,8 @@ static void on_head(void *ctx, struct wfl_exchange *x)
     }
     if (!wfl_target_is_open(request_head(r)) && !authenticate(r) && !is_public(r)) {
         answer_problem(r, NULL, &r->err);
-    } else if (wfl_target_parse(request_head(r), request_arena(r), &r->target, &r->err) != WFL_OK) {
+    } else if (wfl_target_parse(request_head(r), request_arena(r), &r->target, &r->err) != WFL_OK ||
+               !fits_credential(r)) {
         answer_problem(r, NULL, &r->err);
     } else {
         route(r);

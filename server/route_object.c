@@ -301,6 +301,9 @@ static void describe_object(struct request *r, struct answer *a, const struct wf
     answer_header_copy(r, a, WFL_S("last-modified"), wfl_slice_str(date));
     answer_header(a, WFL_S("accept-ranges"), WFL_S("bytes"));
     answer_header(a, WFL_S("content-type"), o->content_type);
+    /* Other answers are kept from shared caches by the request's Authorization. */
+    if (r->who.credential == WFL_CREDENTIAL_URL)
+        answer_header(a, WFL_S("cache-control"), WFL_S("private"));
     add_pairs(r, a, "x-wfldb-meta-", o->meta, o->meta_count);
     add_pairs(r, a, "x-wfldb-tag-", o->tags, o->tag_count);
 }

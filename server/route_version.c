@@ -204,6 +204,10 @@ void route_object_query(struct request *r)
         answer_not_allowed(r, WFL_OBJECT_METHODS);
     else if (rc != WFL_OK)
         answer_problem(r, NULL, &r->err);
+    else if (r->who.credential == WFL_CREDENTIAL_URL &&
+             (p[OBJECT_VERSIONS].given || p[OBJECT_UPLOAD].given || p[OBJECT_PART].given ||
+              p[OBJECT_MULTIPART].given))
+        refuse(r, WFL_FORBIDDEN, "a presigned URL is for an object, or a version of it");
     else if (p[OBJECT_VERSION].given || p[OBJECT_AT].given || p[OBJECT_VERSIONS].given)
         route_versions(r, p);
     else if (r->anonymous)

@@ -203,6 +203,29 @@ def sessions():
     return seeds
 
 
+def presigned():
+    vector = next(c for c in load("canonical.json") if c["name"] == "presigned URL")
+    query = vector["target"].partition("?")[2]
+    whole = ["wfl-packet=x", "wfl-timestamp=2025-11-24T16:00:00Z", "wfl-expires=300", "wfl-signature=" + "A" * 86]
+    queries = {
+        "vector": query,
+        "vector and more": f"version=1&{query}&&at=%2f",
+        "nothing": "",
+        "parts": "&".join(whole),
+        "each twice": "&".join(whole * 2),
+        "names encoded": "%77fl-packet=x&wfl%2Dexpires=1",
+        "unknown": "wfl-nonce=1",
+        "bare prefix": "wfl-",
+        "bad escapes": "wfl-packet=%zz&%z=1",
+        "largest": "wfl-packet=x&wfl-timestamp=9999-12-31T23:59:59.999999999Z&wfl-expires=604800",
+    }
+    seeds = {name: b"\0" + text.encode() for name, text in queries.items()}
+    seeds["good"] = b"\1"
+    seeds["good, appended to"] = b"\1" + b"".join(b"\xff\xff" + bytes([c]) for c in b"&wfl-x=1")
+    seeds["good, another spelling"] = b"\1\0\0%" + b"\0\1" + b"7" + b"\0\2" + b"6"
+    return seeds
+
+
 def cursors():
     def plain(last, folded=0, version=1):
         return bytes([version]) + bytes(range(16)) + bytes(range(16, 32)) + bytes([folded]) + last
@@ -489,6 +512,7 @@ def batches():
 if __name__ == "__main__":
     for target, make in {"packet": packets, "canonical": canonical, "http1": http1, "http2": http2,
                          "keyfile": keyfiles, "cursor": cursors, "target": targets, "settings": settings,
-                         "session": sessions, "revocation": revocations, "manifest": manifests,
+                         "session": sessions, "presigned": presigned,
+                         "revocation": revocations, "manifest": manifests,
                          "completion": completions, "segment": segments, "batch": batches, "wire": messages}.items():
         write(target, make())

@@ -9,7 +9,7 @@ import pytest
 
 from wfltest import Client, Connection, Grant, Key, Server, issue
 from wfltest.http2 import Connection2
-from wfltest.keys import b64u
+from wfltest.keys import b64u, ulid
 from wfltest.session import TARGET, Ephemeral, ask, open_session
 
 POINT = Ephemeral().text
@@ -287,6 +287,18 @@ def test_an_unknown_session(client1, session, text):
     headers = [(n, f"Session {text}" if n == "Authorization" else v) for n, v in signed(session)]
     connection = Connection(client1.server.address)
     assert connection.request("GET", "/v1/", headers).code == ("session_unknown" if text else "credential_missing")
+
+
+@pytest.mark.parametrize("what", ["jti", "kid"])
+def test_a_revocation_holds_in_open_sessions(server, client, what):
+    holder, jti = Key(), ulid()
+    with Client(server, key=holder, packet=issue(server.root, holder, [Grant()], jti=jti), http=client.http) as mine:
+        with open_session(mine) as session:
+            assert session.request("GET", "/v1/").status == 200
+            with Client(server, [Grant(ops=["admin"])]) as admin:
+                value = jti if what == "jti" else holder.thumb
+                admin.expect(201, "POST", "/v1/-/revocations", body=json.dumps({what: value}).encode())
+            assert session.request("GET", "/v1/").code == "packet_revoked"
 
 
 def test_a_restart_ends_sessions():
