@@ -280,10 +280,15 @@ void conn_close(struct conn *c);             /* now; exchanges end unwell */
 void conn_close_after_flush(struct conn *c); /* FLUSHING, then lingering */
 void conn_pump(struct conn *c);              /* go on wherever it stands; may close it */
 void conn_check_time(struct conn *c);
+
+/* out.c */
 bool conn_queue(struct conn *c, const void *data, size_t len, void (*release)(void *), void *arg,
                 struct wfl_exchange *x); /* false: no memory; released already */
 bool conn_queue_part(struct conn *c, const struct wfl_body_part *part, struct wfl_exchange *x);
 bool conn_queue_copy(struct conn *c, wfl_slice bytes); /* control bytes */
+/* Write what the socket takes; CLOSED where it is broken. True: a segment was finished. */
+bool out_flush(struct conn *c);
+void out_drop(struct conn *c); /* unwritten: releases everything */
 
 /* exchange.c */
 struct wfl_exchange *exchange_new(struct conn *c);
