@@ -5,7 +5,7 @@
  * something; nothing else calls a handler, so handlers never run inside one another. A connection
  * ends by being flushed, half-closed and drained for a while (so that the peer can read the last
  * answer), or at once when it is broken, stalled or cut. */
-#include "net/net_private.h"
+#include "net/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -43,6 +43,7 @@ void conn_close(struct conn *c)
     while (c->exchanges != NULL)
         exchange_end(c->exchanges, false);
     http2_free(c);
+    tls_end(c);
     if (c->in != NULL && c->in_cap == IN_BUFFER_BYTES) {
         reactor_give_buffer(r, c->in);
     } else {
@@ -78,6 +79,11 @@ void conn_close_after_flush(struct conn *c)
  * connection and could take the answer away from the peer. */
 static void linger(struct conn *c)
 {
+    if (c->tls != NULL) {
+        tls_say_bye(c);
+        (void)out_flush(c);
+        if (out_pending(c) || c->state == CONN_CLOSED) return; /* here again when it is out */
+    }
     c->state = c->peer_done || shutdown(c->fd, SHUT_WR) != 0 ? CONN_CLOSED : CONN_LINGERING;
     c->since_ns = c->reactor->now_ns;
 }
@@ -121,6 +127,13 @@ static void drop_empty_buffer(struct conn *c)
     c->in_len = c->in_cap = c->in_at = 0;
 }
 
+/* The last ones are dropped, and of TLS nobody unwraps them. */
+static ssize_t take_bytes(struct conn *c, uint8_t *place, size_t cap)
+{
+    if (c->tls == NULL || c->state != CONN_OPEN) return recv(c->fd, place, cap, 0);
+    return tls_recv(c, place, cap);
+}
+
 /* 1: go on, 0: nothing more now, -1: closed. */
 static int receive_once(struct conn *c)
 {
@@ -139,7 +152,7 @@ static int receive_once(struct conn *c)
         place = c->in + c->in_len;
         cap = c->in_cap - c->in_len;
     }
-    n = recv(c->fd, place, cap, 0);
+    n = take_bytes(c, place, cap);
     if (n < 0) return errno == EINTR ? 1 : errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
     if (n == 0) {
         c->peer_done = true;
@@ -150,7 +163,7 @@ static int receive_once(struct conn *c)
     } else if (place != scratch) {
         c->in_len += (size_t)n;
     }
-    return (size_t)n == cap ? 1 : 0;
+    return (size_t)n == cap || c->tls != NULL ? 1 : 0;
 }
 
 static void detect_protocol(struct conn *c)
@@ -171,6 +184,10 @@ static void detect_protocol(struct conn *c)
 
 static void receive(struct conn *c)
 {
+    if (c->tls != NULL && c->tls->handshaking && c->state == CONN_OPEN) {
+        tls_handshake(c);
+        if (c->tls->handshaking) return;
+    }
     for (int i = 0; i < RECEIVES_A_TURN && c->state != CONN_CLOSED; i++) {
         size_t before = c->in_len;
         int    go_on = receive_once(c);
@@ -210,11 +227,22 @@ static bool wants_input(const struct conn *c)
     return c->h1.x == NULL && c->in_len - c->in_at < most;
 }
 
+/* Of TLS, what was received before it was wanted: the socket says nothing of it any more. */
+static bool receive_kept(struct conn *c)
+{
+    if (c->tls == NULL || c->tls->handshaking || c->state != CONN_OPEN || !wants_input(c) ||
+        !tls_has_input(c)) {
+        return false;
+    }
+    receive(c);
+    return true;
+}
+
 static void on_socket(uv_poll_t *handle, int status, int events);
 
 static void update_poll(struct conn *c)
 {
-    int events = (wants_input(c) ? UV_READABLE : 0) | (c->out.count > 0 ? UV_WRITABLE : 0);
+    int events = (wants_input(c) ? UV_READABLE : 0) | (out_pending(c) ? UV_WRITABLE : 0);
 
     if (events == c->poll_events) return;
     c->poll_events = events;
@@ -240,8 +268,9 @@ void conn_pump(struct conn *c)
             c->state = CONN_CLOSED;
         }
         again = out_flush(c) || c->ready != NULL;
+        again |= receive_kept(c);
     }
-    if (c->state == CONN_FLUSHING && c->out.count == 0) {
+    if (c->state == CONN_FLUSHING && !out_pending(c)) {
         if (c->protocol == PROTO_HTTP2 && c->exchange_count > 0) http2_abandon(c);
         if (c->exchange_count == 0) linger(c);
     }
@@ -260,6 +289,7 @@ static void on_socket(uv_poll_t *handle, int status, int events)
 
     reactor_refresh_time(c->reactor);
     if (status < 0) c->state = CONN_CLOSED;
+    if (c->tls != NULL) tls_begin_turn(c);
     if (events & UV_READABLE) receive(c);
     conn_pump(c);
 }
@@ -277,15 +307,15 @@ void conn_check_time(struct conn *c)
 
     if (c->state == CONN_LINGERING && now - c->since_ns > ms(LINGER_MS)) {
         c->state = CONN_CLOSED;
-    } else if (c->out.count > 0 && now - c->write_progress_ns > ms(stall_ms)) {
+    } else if (out_pending(c) && now - c->write_progress_ns > ms(stall_ms)) {
         c->state = CONN_CLOSED; /* it does not read what it asked for */
     } else if (c->state == CONN_OPEN && c->protocol == PROTO_HTTP1) {
         http1_check_time(c);
     } else if (c->state == CONN_OPEN && c->protocol == PROTO_HTTP2) {
         http2_check_time(c);
     } else if (c->state == CONN_OPEN &&
-               now - c->since_ns >
-                   ms(c->in_len > 0 ? limits->header_timeout_ms : limits->idle_timeout_ms)) {
+               now - c->since_ns > ms(c->in_len > 0 || c->tls != NULL ? limits->header_timeout_ms
+                                                                      : limits->idle_timeout_ms)) {
         c->state = CONN_CLOSED;
     }
     if (c->state == CONN_CLOSED || c->ready != NULL || c->state == CONN_FLUSHING) conn_pump(c);
@@ -327,7 +357,7 @@ static void set_keepalive(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
-void conn_accept(struct reactor *r, int fd)
+void conn_accept(struct reactor *r, int fd, struct wfl_tls *tls)
 {
     struct conn *c = wfl_alloc_zero(r->net->config.alloc, 1, sizeof *c);
     int          one = 1;
@@ -349,5 +379,9 @@ void conn_accept(struct reactor *r, int fd)
     if (c->next != NULL) c->next->prev = c;
     r->conns = c;
     r->conn_count++;
+    if (tls != NULL && !tls_begin(c, tls)) {
+        conn_close(c);
+        return;
+    }
     update_poll(c);
 }

@@ -397,3 +397,8 @@ void wfl_reactor_post(struct reactor *r, struct wfl_post *post)
     if (first && !r->ended) uv_async_send(&r->wake);
     wfl_mutex_unlock(&r->lock);
 }
+
+bool wfl_exchange_sends_files(const struct wfl_exchange *x)
+{
+    return x->conn != NULL && x->conn->protocol == PROTO_HTTP1 && x->conn->tls == NULL;
+}

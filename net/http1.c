@@ -416,7 +416,7 @@ void http1_check_time(struct conn *c)
                  limits->header_timeout_ms);
         refuse(c, NULL, &err);
     } else if (x == NULL && !c->h1.head_begun && now - c->since_ns > ms(limits->idle_timeout_ms)) {
-        c->state = CONN_CLOSED;
+        conn_close_after_flush(c);
     } else if (x != NULL) {
         exchange_check_timer(x, false);
     }

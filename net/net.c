@@ -2,7 +2,7 @@
  *
  * Addresses bound, reactors started and stopped. Each reactor has its own socket for each address
  * (SO_REUSEPORT), so the kernel spreads connections and nothing is handed from thread to thread. */
-#include "net/net_private.h"
+#include "net/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -132,7 +132,7 @@ static wfl_code allocate(struct wfl_net *n, wfl_error *err)
     const struct wfl_alloc *alloc = n->config.alloc;
 
     n->reactors = wfl_alloc_zero(alloc, n->reactor_count, sizeof *n->reactors);
-    n->addresses = wfl_alloc_zero(alloc, n->config.listen_count + 1, sizeof *n->addresses);
+    n->addresses = wfl_alloc_zero(alloc, n->address_count + 1, sizeof *n->addresses);
     if (n->reactors == NULL || n->addresses == NULL)
         return wfl_fail(err, WFL_NOMEM, "network: out of memory");
     for (uint32_t i = 0; i < n->reactor_count; i++) {
@@ -141,8 +141,8 @@ static wfl_code allocate(struct wfl_net *n, wfl_error *err)
         r->net = n;
         r->index = i;
         wfl_mutex_init(&r->lock, WFL_RANK_NET);
-        r->listeners = wfl_alloc_zero(alloc, n->config.listen_count + 1, sizeof *r->listeners);
-        r->listen_fds = wfl_alloc_zero(alloc, n->config.listen_count + 1, sizeof *r->listen_fds);
+        r->listeners = wfl_alloc_zero(alloc, n->address_count + 1, sizeof *r->listeners);
+        r->listen_fds = wfl_alloc_zero(alloc, n->address_count + 1, sizeof *r->listen_fds);
         if (r->listeners == NULL || r->listen_fds == NULL)
             return wfl_fail(err, WFL_NOMEM, "network: out of memory");
     }
@@ -169,16 +169,24 @@ wfl_code wfl_net_start(const struct wfl_net_config *config, struct wfl_net **out
     wfl_code              rc;
 
     pthread_once(&once, lift_parser_limit);
-    if (n == NULL) return wfl_fail(err, WFL_NOMEM, "network: out of memory");
+    if (n == NULL) {
+        wfl_tls_unref(config->tls);
+        return wfl_fail(err, WFL_NOMEM, "network: out of memory");
+    }
     n->config = *config;
-    n->config.listen = NULL;
+    n->config.listen = n->config.tls_listen = NULL;
+    n->config.tls = NULL;
+    n->tls = config->tls;
+    wfl_mutex_init(&n->tls_lock, WFL_RANK_NET);
     if (n->config.arena_bytes_max == 0) n->config.arena_bytes_max = ARENA_BYTES_MAX;
     fill_limits(&n->config.limits);
     n->reactor_count = config->reactors == 0 ? core_count() : config->reactors;
-    n->address_count = config->listen_count;
+    n->address_count = config->listen_count + config->tls_listen_count;
     rc = allocate(n, err);
     for (uint32_t i = 0; i < config->listen_count && rc == WFL_OK; i++)
         rc = bind_all(n, i, config->listen[i], err);
+    for (uint32_t i = 0; i < config->tls_listen_count && rc == WFL_OK; i++)
+        rc = bind_all(n, config->listen_count + i, config->tls_listen[i], err);
     for (uint32_t i = 0; i < n->reactor_count && rc == WFL_OK; i++)
         rc = reactor_start(&n->reactors[i], err);
     if (rc != WFL_OK) {
@@ -192,7 +200,34 @@ wfl_code wfl_net_start(const struct wfl_net_config *config, struct wfl_net **out
 
 const char *wfl_net_address(const struct wfl_net *n, uint32_t i)
 {
-    return i < n->address_count ? n->addresses[i] : NULL;
+    return i < n->config.listen_count ? n->addresses[i] : NULL;
+}
+
+const char *wfl_net_tls_address(const struct wfl_net *n, uint32_t i)
+{
+    return i < n->config.tls_listen_count ? n->addresses[n->config.listen_count + i] : NULL;
+}
+
+void wfl_net_set_tls(struct wfl_net *n, struct wfl_tls *tls)
+{
+    struct wfl_tls *before;
+
+    wfl_mutex_lock(&n->tls_lock);
+    before = n->tls;
+    n->tls = tls;
+    wfl_mutex_unlock(&n->tls_lock);
+    wfl_tls_unref(before);
+}
+
+struct wfl_tls *net_tls_ref(struct wfl_net *n)
+{
+    struct wfl_tls *tls;
+
+    wfl_mutex_lock(&n->tls_lock);
+    tls = n->tls;
+    atomic_fetch_add(&tls->refs, 1);
+    wfl_mutex_unlock(&n->tls_lock);
+    return tls;
 }
 
 void wfl_net_stats(const struct wfl_net *n, struct wfl_net_stats *out)
@@ -204,6 +239,8 @@ void wfl_net_stats(const struct wfl_net *n, struct wfl_net_stats *out)
         .connections_calmed = n->connections_calmed,
         .exchanges = n->exchanges,
         .exchanges_total = n->exchanges_total,
+        .tls_handshakes = n->tls_handshakes,
+        .tls_handshakes_failed = n->tls_handshakes_failed,
     };
 }
 
@@ -253,6 +290,8 @@ void wfl_net_free(struct wfl_net *n)
         wfl_alloc_free(n->config.alloc, r->listen_fds);
         wfl_mutex_fini(&r->lock);
     }
+    wfl_tls_unref(n->tls);
+    wfl_mutex_fini(&n->tls_lock);
     wfl_alloc_free(n->config.alloc, n->reactors);
     wfl_alloc_free(n->config.alloc, n->addresses);
     wfl_alloc_free(n->config.alloc, n);

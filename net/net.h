@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * HTTP/1.1 and HTTP/2 (prior knowledge) on one port: one reactor a core, each with its own
- * listening sockets (SO_REUSEPORT) and connections. net frames and limits; it knows no buckets.
+ * HTTP/1.1 and HTTP/2 on one port, in clear (prior knowledge) or over TLS (ALPN): one reactor a
+ * core, each with its own listening sockets (SO_REUSEPORT) and connections. net frames and limits;
+ * it knows no buckets.
  *
  * An *exchange* is one request and its answer. Its happy path:
  *
@@ -22,6 +23,8 @@
 #define WFL_NET_NET_H
 
 #include "core/core.h"
+
+#include <time.h>
 
 struct wfl_net;
 struct wfl_exchange;
@@ -73,8 +76,8 @@ void wfl_exchange_read(struct wfl_exchange *x, uint8_t *dst, size_t cap);
 
 struct wfl_body_part { /* bytes that stay in place until written; sent without a copy */
     wfl_slice bytes;
-    /* The same bytes in a file, to be sent from there (sendfile) where the connection is HTTP/1.1
-     * in clear: then bytes.data may be NULL, and bytes.len still says how many. */
+    /* The same bytes in a file, to be sent from there (sendfile) where wfl_exchange_sends_files:
+     * then bytes.data may be NULL, and bytes.len still says how many. */
     bool     in_file;
     int      fd;
     uint64_t fd_at;
@@ -101,6 +104,8 @@ void wfl_exchange_respond(struct wfl_exchange *x, const struct wfl_response *res
  * to be written: above WFL_SEND_HIGH the handler stops until on_drain. */
 #define WFL_SEND_HIGH (256 << 10)
 size_t wfl_exchange_send(struct wfl_exchange *x, struct wfl_body_part part, bool last);
+/* Reactor thread. Whether parts may lie in files: in clear HTTP/1.1. */
+bool wfl_exchange_sends_files(const struct wfl_exchange *x);
 /* Reactor thread. Break the answer off so that the peer notices: reset of the stream or connection.
  */
 void wfl_exchange_abort(struct wfl_exchange *x);
@@ -152,6 +157,23 @@ struct wfl_handler {
     void *ctx;
 };
 
+/* ---- TLS: a certificate with its key, read once, shared by the connections that began with it */
+
+struct wfl_tls;
+struct wfl_tls_facts {
+    char   subject[256]; /* "CN=db.example.org"; what was too long is left out */
+    char   serial[65];   /* hex */
+    char   pin[64];      /* "sha256//..." of the public key, as curl and wfldb take it */
+    time_t not_before, not_after;
+};
+/* `certificates_pem`: the server's own first, then those up to the issuer's that clients know. Both
+ * may be wiped and freed afterwards; the key lives in GnuTLS' memory, which wipes it at the end.
+ * INVALID_SETTING: says what to change (one is no PEM, they do not fit, the key is weak). NOMEM. */
+WFL_MUST_USE wfl_code       wfl_tls_new(wfl_slice certificates_pem, wfl_slice key_pem,
+                                        struct wfl_tls **out, wfl_error *err);
+const struct wfl_tls_facts *wfl_tls_facts(const struct wfl_tls *t);
+void                        wfl_tls_unref(struct wfl_tls *t); /* any thread; NULL is accepted */
+
 /* ---- the whole */
 
 struct wfl_net_limits {             /* 0 takes the default of docs/protocol.md, Transport */
@@ -169,6 +191,9 @@ struct wfl_net_limits {             /* 0 takes the default of docs/protocol.md, 
 struct wfl_net_config {
     const char *const       *listen; /* "127.0.0.1:7410", "[::1]:0" */
     uint32_t                 listen_count;
+    const char *const       *tls_listen; /* the same behind TLS, with ALPN */
+    uint32_t                 tls_listen_count;
+    struct wfl_tls          *tls;      /* where there is any: the caller's reference, taken over */
     uint32_t                 reactors; /* 0: one a core; at most WFL_REACTORS_MAX */
     struct wfl_net_limits    limits;
     size_t                   arena_bytes_max; /* 0: 2 MiB */
@@ -185,6 +210,8 @@ struct wfl_net_stats {
     uint64_t connections_calmed; /* ended for a flood of frames */
     uint64_t exchanges;          /* open */
     uint64_t exchanges_total;
+    uint64_t tls_handshakes; /* done */
+    uint64_t tls_handshakes_failed;
 };
 
 /* Bind, listen and serve on threads of its own. WFL_IO with the address that could not be had, or
@@ -193,7 +220,11 @@ WFL_MUST_USE wfl_code wfl_net_start(const struct wfl_net_config *config, struct 
                                     wfl_error *err);
 /* The i-th address as bound, port filled in: "127.0.0.1:40123". NULL past the end. */
 const char *wfl_net_address(const struct wfl_net *n, uint32_t i);
-void        wfl_net_stats(const struct wfl_net *n, struct wfl_net_stats *out);
+const char *wfl_net_tls_address(const struct wfl_net *n, uint32_t i);
+/* Any thread. New connections use `tls`, whose reference is taken over; those that are open stay
+ * with what they began with. */
+void wfl_net_set_tls(struct wfl_net *n, struct wfl_tls *tls);
+void wfl_net_stats(const struct wfl_net *n, struct wfl_net_stats *out);
 /* Graceful: stop accepting, let exchanges finish (idle connections close, GOAWAY), at most
  * `timeout_ms`, then cut what is left. Returns when all reactors have ended. Frees nothing yet:
  * references may still be dropped. */

@@ -19,10 +19,12 @@
 #define LINGER_MS         2000
 #define TICK_MS           100
 #define POOLED_MAX        256
+#define TLS_BUFFERS_MAX   16 /* of TLS, kept by a reactor for the next */
 #define ARENA_BYTES_MAX   (2u << 20)
 
 struct conn;
 struct reactor;
+struct tls;
 
 /* ---- answer bodies: parts in order */
 
@@ -184,6 +186,7 @@ struct conn {
     int                poll_events; /* as asked of libuv */
     bool               peer_done;   /* it sends no more */
     bool               in_pump;
+    struct tls        *tls; /* NULL: in clear */
     char               peer[64];
     int64_t            since_ns; /* of what the time-out watches: last byte, start of the head... */
     int64_t            write_progress_ns;
@@ -232,7 +235,7 @@ struct reactor {
     uv_timer_t             tick;
     uv_poll_t             *listeners; /* one an address */
     int                   *listen_fds;
-    uint32_t               listener_count;
+    uint32_t               listener_count; /* those of TLS last */
     struct conn           *conns;
     uint32_t               conn_count;
     struct conn           *pending; /* something was made ready outside their own events */
@@ -248,6 +251,8 @@ struct reactor {
     uint32_t               free_exchange_count;
     uint8_t               *free_buffers[POOLED_MAX];
     uint32_t               free_buffer_count;
+    uint8_t               *free_tls[TLS_BUFFERS_MAX];
+    uint32_t               free_tls_count;
 
     wfl_mutex        lock; /* posts, and the flags below */
     struct wfl_post *posts, *posts_tail;
@@ -260,10 +265,15 @@ struct wfl_net {
     struct reactor       *reactors;
     uint32_t              reactor_count;
     char (*addresses)[64];
-    uint32_t         address_count;
+    uint32_t         address_count; /* those of TLS last */
+    wfl_mutex        tls_lock;
+    struct wfl_tls  *tls; /* for new connections; under the lock */
     _Atomic uint64_t connections, connections_total, connections_refused, connections_calmed,
-        exchanges, exchanges_total;
+        exchanges, exchanges_total, tls_handshakes, tls_handshakes_failed;
 };
+
+/* net.c */
+struct wfl_tls *net_tls_ref(struct wfl_net *n); /* the one for a new connection, to be unrefd */
 
 /* reactor.c */
 WFL_MUST_USE wfl_code reactor_start(struct reactor *r, wfl_error *err);
@@ -275,10 +285,10 @@ uint8_t              *reactor_take_buffer(struct reactor *r);
 void                  reactor_give_buffer(struct reactor *r, uint8_t *buffer);
 
 /* conn.c */
-void conn_accept(struct reactor *r, int fd);
-void conn_close(struct conn *c);             /* now; exchanges end unwell */
-void conn_close_after_flush(struct conn *c); /* FLUSHING, then lingering */
-void conn_pump(struct conn *c);              /* go on wherever it stands; may close it */
+void conn_accept(struct reactor *r, int fd, struct wfl_tls *tls); /* NULL: in clear */
+void conn_close(struct conn *c);                                  /* now; exchanges end unwell */
+void conn_close_after_flush(struct conn *c);                      /* FLUSHING, then lingering */
+void conn_pump(struct conn *c); /* go on wherever it stands; may close it */
 void conn_check_time(struct conn *c);
 
 /* out.c */
@@ -288,6 +298,9 @@ bool conn_queue_part(struct conn *c, const struct wfl_body_part *part, struct wf
 bool conn_queue_copy(struct conn *c, wfl_slice bytes); /* control bytes */
 /* Write what the socket takes; CLOSED where it is broken. True: a segment was finished. */
 bool out_flush(struct conn *c);
+bool out_pending(const struct conn *c); /* something is not yet with the socket */
+/* `n` bytes from the front on are written. True: a segment was finished. */
+bool out_advance(struct conn *c, size_t n);
 void out_drop(struct conn *c); /* unwritten: releases everything */
 
 /* exchange.c */

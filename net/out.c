@@ -3,7 +3,7 @@
  * What a connection has to write: segments in order, each where its bytes lie, in memory or in a
  * file. They are written from there, as far as the socket takes them; a segment is released, and
  * its exchange told, when its last byte is out or when the connection is dropped. */
-#include "net/net_private.h"
+#include "net/tls.h"
 
 #include <errno.h>
 #include <sys/sendfile.h>
@@ -46,7 +46,7 @@ static bool queue(struct conn *c, struct segment segment)
         c->state = CONN_CLOSED;
         return false;
     }
-    if (q->count == 0) c->write_progress_ns = c->reactor->now_ns;
+    if (!out_pending(c)) c->write_progress_ns = c->reactor->now_ns;
     q->items[(q->head + q->count++) & (q->cap - 1)] = segment;
     q->bytes += segment.len;
     q->ctl = NULL; /* what comes next must not be written into an earlier block */
@@ -130,8 +130,7 @@ void out_drop(struct conn *c)
     c->out.bytes = 0;
 }
 
-/* Count `n` bytes as written. True: a segment was finished. */
-static bool advance(struct conn *c, size_t n)
+bool out_advance(struct conn *c, size_t n)
 {
     bool finished = false;
 
@@ -190,11 +189,16 @@ static ssize_t write_file(struct conn *c, size_t *want)
     return -1;
 }
 
-/* Write what the socket takes. True: a segment was finished. */
+bool out_pending(const struct conn *c)
+{
+    return c->out.count > 0 || (c->tls != NULL && tls_has_output(c));
+}
+
 bool out_flush(struct conn *c)
 {
     bool finished = false;
 
+    if (c->tls != NULL) return tls_flush(c);
     while (c->out.count > 0 && c->state != CONN_CLOSED) {
         size_t  want = 0;
         ssize_t n =
@@ -206,7 +210,7 @@ bool out_flush(struct conn *c)
             break;
         }
         if (n > 0) c->write_progress_ns = c->reactor->now_ns;
-        finished |= advance(c, (size_t)n);
+        finished |= out_advance(c, (size_t)n);
         if ((size_t)n < want) break;
     }
     return finished;

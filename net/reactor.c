@@ -182,11 +182,20 @@ static void wake_up(struct reactor *r)
         (void)uv_poll_start(&r->listeners[i], UV_READABLE, on_acceptable);
 }
 
+static void accept_one(struct reactor *r, int fd, bool in_clear)
+{
+    struct wfl_tls *tls = in_clear ? NULL : net_tls_ref(r->net);
+
+    conn_accept(r, fd, tls);
+    wfl_tls_unref(tls); /* the connection has its own */
+}
+
 static void on_acceptable(uv_poll_t *handle, int status, int events)
 {
     struct reactor *r = handle->data;
     struct wfl_net *net = r->net;
-    int             listener = r->listen_fds[handle - r->listeners];
+    ptrdiff_t       index = handle - r->listeners;
+    int             listener = r->listen_fds[index];
 
     (void)status, (void)events;
     reactor_refresh_time(r);
@@ -204,7 +213,7 @@ static void on_acceptable(uv_poll_t *handle, int status, int events)
             close(fd);
             continue;
         }
-        conn_accept(r, fd);
+        accept_one(r, fd, index < net->config.listen_count);
     }
 }
 
@@ -237,6 +246,8 @@ static void free_pools(struct reactor *r)
     }
     while (r->free_buffer_count > 0)
         wfl_alloc_free(alloc, r->free_buffers[--r->free_buffer_count]);
+    while (r->free_tls_count > 0)
+        wfl_alloc_free(alloc, r->free_tls[--r->free_tls_count]);
 }
 
 static void *reactor_run(void *arg)

@@ -59,6 +59,7 @@ static const struct number_row numbers[] = {
 
 static const char help_text[] =
     "Usage: wfldb-server --data DIR --root FILE... [--config FILE] [--listen ADDR:PORT]...\n"
+    "                    [--tls-listen ADDR:PORT --tls-cert FILE --tls-key FILE]\n"
     "                    [--ops-listen ADDR:PORT] [--set NAME=VALUE]...\n"
     "\n"
     "Serves a permissioned key-object store (docs/protocol.md).\n"
@@ -66,14 +67,19 @@ static const char help_text[] =
     "  --data DIR              where everything is kept; created where missing\n"
     "  --root FILE             a trusted root: public JWK or key file (only its public half is "
     "read)\n"
-    "  --listen ADDR:PORT      default 127.0.0.1:7410; port 0 picks a free one; may be repeated\n"
+    "  --listen ADDR:PORT      default 127.0.0.1:7410; port 0 picks a free one; may be repeated;\n"
+    "                          none: nothing in clear, with --tls-listen\n"
+    "  --tls-listen ADDR:PORT  the same over TLS 1.3 and 1.2; may be repeated\n"
+    "  --tls-cert FILE         its certificates in PEM, the server's own first\n"
+    "  --tls-key FILE          its private key in PEM, readable for its owner alone\n"
+    "                          (both are read again at SIGHUP)\n"
     "  --ops-listen ADDR:PORT  health and metrics, without credentials; default 127.0.0.1:7411\n"
     "  --config FILE           lines of NAME = VALUE, '#' begins a comment\n"
     "  --set NAME=VALUE        one setting; may be repeated\n"
     "  --help, --version\n"
     "\n"
     "Settings (also in the file, and as WFLDB_<NAME> in the environment):\n"
-    "  data, root, listen, ops_listen (lists separated by commas)\n"
+    "  data, root, listen, tls_listen, tls_cert, tls_key, ops_listen (lists by commas)\n"
     "  audience                        the audience that key packets may be bound to\n";
 
 static void print_help(void)
@@ -153,6 +159,12 @@ static wfl_code set_one(struct wfl_config *c, wfl_slice name, wfl_slice value, w
     }
     if (wfl_slice_eq(name, WFL_S("ops_listen"))) return set_string(&c->ops_listen, value, err);
     if (wfl_slice_eq(name, WFL_S("audience"))) return set_string(&c->audience, value, err);
+    if (wfl_slice_eq(name, WFL_S("tls_cert"))) return set_string(&c->tls_cert, value, err);
+    if (wfl_slice_eq(name, WFL_S("tls_key"))) return set_string(&c->tls_key, value, err);
+    if (wfl_slice_eq(name, WFL_S("tls_listen"))) {
+        return set_list(c->tls_listen, &c->tls_listen_count, WFL_CONFIG_LISTEN_MAX, value,
+                        "tls_listen", err);
+    }
     if (wfl_slice_eq(name, WFL_S("listen"))) {
         return set_list(c->listen, &c->listen_count, WFL_CONFIG_LISTEN_MAX, value, "listen", err);
     }
@@ -215,8 +227,9 @@ static wfl_code load_file(struct wfl_config *c, const char *path, wfl_error *err
 static bool is_of_clients(wfl_slice name)
 {
     static const wfl_slice names[] = {
-        WFL_LIT("WFLDB_CREDENTIAL"), WFL_LIT("WFLDB_ENDPOINT"), WFL_LIT("WFLDB_SESSION"),
-        WFL_LIT("WFLDB_MAC_KEY"),    WFL_LIT("WFLDB_SCOPE"),    WFL_LIT("WFLDB_EXPIRES"),
+        WFL_LIT("WFLDB_CREDENTIAL"), WFL_LIT("WFLDB_ENDPOINT"), WFL_LIT("WFLDB_CA"),
+        WFL_LIT("WFLDB_PIN"),        WFL_LIT("WFLDB_SESSION"),  WFL_LIT("WFLDB_MAC_KEY"),
+        WFL_LIT("WFLDB_SCOPE"),      WFL_LIT("WFLDB_EXPIRES"),
     };
 
     for (size_t i = 0; i < WFL_COUNT(names); i++) {
@@ -258,12 +271,27 @@ static wfl_code set_defaults(struct wfl_config *c, wfl_error *err)
     return rc == WFL_OK ? set_one(c, WFL_S("ops_listen"), WFL_S("127.0.0.1:7411"), err) : rc;
 }
 
-enum { OPT_DATA = 256, OPT_ROOT, OPT_CONFIG, OPT_LISTEN, OPT_OPS, OPT_SET, OPT_HELP, OPT_VERSION };
+enum {
+    OPT_DATA = 256,
+    OPT_ROOT,
+    OPT_CONFIG,
+    OPT_LISTEN,
+    OPT_TLS_LISTEN,
+    OPT_TLS_CERT,
+    OPT_TLS_KEY,
+    OPT_OPS,
+    OPT_SET,
+    OPT_HELP,
+    OPT_VERSION
+};
 static const struct option options[] = {
     {"data", required_argument, NULL, OPT_DATA},
     {"root", required_argument, NULL, OPT_ROOT},
     {"config", required_argument, NULL, OPT_CONFIG},
     {"listen", required_argument, NULL, OPT_LISTEN},
+    {"tls-listen", required_argument, NULL, OPT_TLS_LISTEN},
+    {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
+    {"tls-key", required_argument, NULL, OPT_TLS_KEY},
     {"ops-listen", required_argument, NULL, OPT_OPS},
     {"set", required_argument, NULL, OPT_SET},
     {"help", no_argument, NULL, OPT_HELP},
@@ -272,7 +300,7 @@ static const struct option options[] = {
 };
 
 struct flag_lists { /* the first --listen or --root replaces what weaker layers said */
-    bool listen, root;
+    bool listen, tls_listen, root;
 };
 
 static wfl_code apply_flag(struct wfl_config *c, int flag, wfl_slice value, struct flag_lists *seen,
@@ -281,6 +309,10 @@ static wfl_code apply_flag(struct wfl_config *c, int flag, wfl_slice value, stru
     switch (flag) {
     case OPT_DATA:
         return set_one(c, WFL_S("data"), value, err);
+    case OPT_TLS_CERT:
+        return set_one(c, WFL_S("tls_cert"), value, err);
+    case OPT_TLS_KEY:
+        return set_one(c, WFL_S("tls_key"), value, err);
     case OPT_OPS:
         return set_one(c, WFL_S("ops_listen"), value, err);
     case OPT_SET:
@@ -294,6 +326,11 @@ static wfl_code apply_flag(struct wfl_config *c, int flag, wfl_slice value, stru
         seen->listen = true;
         return add_to_list(c->listen, &c->listen_count, WFL_CONFIG_LISTEN_MAX, value, "listen",
                            err);
+    case OPT_TLS_LISTEN:
+        if (!seen->tls_listen) free_list(c->tls_listen, &c->tls_listen_count);
+        seen->tls_listen = true;
+        return add_to_list(c->tls_listen, &c->tls_listen_count, WFL_CONFIG_LISTEN_MAX, value,
+                           "tls_listen", err);
     default: /* --config was read in the first pass */
         return WFL_OK;
     }
@@ -345,6 +382,41 @@ static wfl_code apply_flags(struct wfl_config *c, int argc, char **argv, wfl_err
     return rc;
 }
 
+static wfl_code check_tls(struct wfl_config *c, wfl_error *err)
+{
+    bool cert = c->tls_cert != NULL && *c->tls_cert != '\0';
+    bool key = c->tls_key != NULL && *c->tls_key != '\0';
+
+    if (c->listen_count == 1 && strcmp(c->listen[0], "none") == 0)
+        free_list(c->listen, &c->listen_count);
+    if (c->tls_listen_count > 0 && !(cert && key)) {
+        return wfl_fail(err, WFL_INVALID_SETTING,
+                        "TLS needs a certificate and its key: --tls-cert FILE --tls-key FILE");
+    }
+    if (c->tls_listen_count == 0 && (cert || key)) {
+        return wfl_fail(err, WFL_INVALID_SETTING,
+                        "say where to serve with the certificate: --tls-listen ADDR:PORT");
+    }
+    if (c->listen_count == 0 && c->tls_listen_count == 0) {
+        return wfl_fail(err, WFL_INVALID_SETTING,
+                        "there is nowhere to listen; name an address with --listen or "
+                        "--tls-listen");
+    }
+    return WFL_OK;
+}
+
+static wfl_code check_whole(struct wfl_config *c, wfl_error *err)
+{
+    if (c->data == NULL)
+        return wfl_fail(err, WFL_INVALID_SETTING, "say where to keep the data: --data DIR");
+    if (c->root_count == 0) {
+        return wfl_fail(
+            err, WFL_INVALID_SETTING,
+            "name at least one trusted root key: --root FILE (wfldb-admin keygen makes one)");
+    }
+    return check_tls(c, err);
+}
+
 enum wfl_config_outcome wfl_config_load(int argc, char **argv, char *const *env,
                                         struct wfl_config *out, wfl_error *err)
 {
@@ -356,17 +428,8 @@ enum wfl_config_outcome wfl_config_load(int argc, char **argv, char *const *env,
     if (rc == WFL_OK && file != NULL) rc = load_file(out, file, err);
     if (rc == WFL_OK) rc = load_environment(out, env, err);
     if (rc == WFL_OK) rc = apply_flags(out, argc, argv, err);
-    if (rc != WFL_OK) return WFL_CONFIG_USAGE;
-    if (out->data == NULL) {
-        wfl_fail(err, WFL_INVALID_SETTING, "say where to keep the data: --data DIR");
-        return WFL_CONFIG_USAGE;
-    }
-    if (out->root_count == 0) {
-        wfl_fail(err, WFL_INVALID_SETTING,
-                 "name at least one trusted root key: --root FILE (wfldb-admin keygen makes one)");
-        return WFL_CONFIG_USAGE;
-    }
-    return WFL_CONFIG_SERVE;
+    if (rc == WFL_OK) rc = check_whole(out, err);
+    return rc == WFL_OK ? WFL_CONFIG_SERVE : WFL_CONFIG_USAGE;
 }
 
 void wfl_config_fini(struct wfl_config *c)
@@ -374,7 +437,10 @@ void wfl_config_fini(struct wfl_config *c)
     free(c->data);
     free(c->ops_listen);
     free(c->audience);
+    free(c->tls_cert);
+    free(c->tls_key);
     free_list(c->listen, &c->listen_count);
+    free_list(c->tls_listen, &c->tls_listen_count);
     free_list(c->roots, &c->root_count);
     memset(c, 0, sizeof *c);
 }

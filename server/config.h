@@ -13,7 +13,10 @@
 struct wfl_config { /* strings are the config's until fini */
     char    *data;
     char    *listen[WFL_CONFIG_LISTEN_MAX];
-    uint32_t listen_count;
+    uint32_t listen_count; /* 0: TLS only */
+    char    *tls_listen[WFL_CONFIG_LISTEN_MAX];
+    uint32_t tls_listen_count;
+    char    *tls_cert, *tls_key; /* both where there is a tls_listen */
     char    *ops_listen;
     char    *roots[WFL_CONFIG_ROOTS_MAX];
     uint32_t root_count;

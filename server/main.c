@@ -40,7 +40,7 @@ static void block_signals(sigset_t *set)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void wait_for_end(const sigset_t *set, struct wfl_log *log)
+static void wait_for_end(const sigset_t *set, struct wfl_server *server, struct wfl_log *log)
 {
     for (;;) {
         int number = 0;
@@ -50,8 +50,8 @@ static void wait_for_end(const sigset_t *set, struct wfl_log *log)
             wfl_log_text(log, WFL_LOG_INFO, "stopping", "signal %d", number);
             return;
         }
-        wfl_log_text(log, WFL_LOG_WARN, "reload_refused",
-                     "settings are read at start only; restart to apply changes");
+        wfl_log_text(log, WFL_LOG_INFO, "reload", "reading what may change while serving");
+        wfl_server_reload(server);
     }
 }
 
@@ -71,7 +71,7 @@ static int serve(const struct wfl_config *config)
         return EXIT_FAILURE;
     }
     rc = wfl_server_start(config, log, &server, &err);
-    if (rc == WFL_OK) wait_for_end(&signals, log);
+    if (rc == WFL_OK) wait_for_end(&signals, &server, log);
     wfl_server_stop(&server);
     if (rc == WFL_OK) wfl_log_text(log, WFL_LOG_INFO, "stopped", "all requests finished");
     wfl_log_free(log);

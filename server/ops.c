@@ -134,6 +134,11 @@ static void write_metrics(struct wfl_server *s, wfl_buf *text)
            net.connections_refused);
     metric(text, "connections_calmed_total", "counter", "Connections ended for a flood of frames.",
            net.connections_calmed);
+    metric(text, "tls_handshakes_total", "counter", "TLS handshakes done.", net.tls_handshakes);
+    metric(text, "tls_handshakes_failed_total", "counter", "TLS handshakes that failed.",
+           net.tls_handshakes_failed);
+    metric(text, "tls_certificate_expires_seconds", "gauge",
+           "End of the certificate in use, Unix time; 0 without TLS.", (uint64_t)s->tls_not_after);
     metric(text, "requests_open", "gauge", "Requests under way.", net.exchanges);
     metric(text, "watchers", "gauge", "Requests that wait for changes.",
            watch_hub_count(s->watches));

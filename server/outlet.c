@@ -4,7 +4,7 @@
  * while those before are being written. The first comes alone, so that the answer begins soon; then
  * each turn opens twice as many, up to half of what may be in hand, because handing work to the
  * pool and back costs as much as a tenth of sending a chunk. In clear HTTP/1.1 a chunk goes from
- * the page cache by sendfile; else it is mapped, and written from there.
+ * the page cache by sendfile; else it is mapped, and written or sealed from there.
  *
  * Failure: before the head is out it is an answer like any other (CORRUPT_OBJECT, OVERLOADED);
  * after that the answer is broken off, so that the peer can see that it is not whole. */
@@ -77,7 +77,7 @@ static bool send_piece(struct request *r, struct wfl_piece *piece)
     o->in_hand++;
     o->left -= s->piece.len;
     part.bytes.len = s->piece.len;
-    part.in_file = request_head(r)->http_major == 1;
+    part.in_file = wfl_exchange_sends_files(r->x);
     part.fd = s->piece.blob.fd;
     part.fd_at = s->piece.blob.offset + s->piece.at;
     if (!part.in_file) {

@@ -199,21 +199,31 @@ static wfl_code listen_all(struct wfl_server *s, wfl_error *err)
 {
     const struct wfl_config *c = s->config;
     struct wfl_net_config    net = net_config(c), ops = net_config(c);
+    struct wfl_tls_facts     facts = {0};
     wfl_code                 rc;
 
     net.listen = (const char *const *)c->listen;
     net.listen_count = c->listen_count;
+    net.tls_listen = (const char *const *)c->tls_listen;
+    net.tls_listen_count = c->tls_listen_count;
+    rc = certificate_load(c, &net.tls, err);
+    if (rc != WFL_OK) return rc;
+    if (net.tls != NULL) facts = *wfl_tls_facts(net.tls);
     net.reactors = (uint32_t)c->reactors;
     net.handler = wfl_request_handler(s);
     rc = wfl_net_start(&net, &s->net, err);
-    if (rc != WFL_OK) return name_option(err, "--listen");
+    if (rc != WFL_OK) {
+        return name_option(err, c->tls_listen_count == 0 ? "--listen" : "--listen or --tls-listen");
+    }
     ops.listen = (const char *const *)&c->ops_listen;
     ops.listen_count = 1;
     ops.reactors = 1;
     ops.limits.connections_max = 256;
     ops.handler = wfl_ops_handler(s);
     rc = wfl_net_start(&ops, &s->ops, err);
-    return rc == WFL_OK ? rc : name_option(err, "--ops-listen");
+    if (rc != WFL_OK) return name_option(err, "--ops-listen");
+    if (c->tls_listen_count > 0) certificate_log(s, &facts);
+    return WFL_OK;
 }
 
 static void log_ready(struct wfl_server *s)
@@ -230,6 +240,9 @@ static void log_ready(struct wfl_server *s)
     wfl_json_end(&line.json);
     wfl_json_key(&line.json, "tls_listen");
     wfl_json_array(&line.json);
+    for (uint32_t i = 0; (address = wfl_net_tls_address(s->net, i)) != NULL; i++) {
+        wfl_json_cstr(&line.json, address);
+    }
     wfl_json_end(&line.json);
     wfl_json_key(&line.json, "ops_listen");
     wfl_json_cstr(&line.json, wfl_net_address(s->ops, 0));
@@ -257,6 +270,11 @@ wfl_code wfl_server_start(const struct wfl_config *config, struct wfl_log *log,
     if (rc == WFL_OK) rc = listen_all(out, err);
     if (rc == WFL_OK) log_ready(out);
     return rc;
+}
+
+void wfl_server_reload(struct wfl_server *s)
+{
+    certificate_reload(s);
 }
 
 void wfl_server_stop(struct wfl_server *s)

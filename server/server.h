@@ -33,6 +33,7 @@ struct wfl_server {
     struct watch_hub        *watches;
     struct wfl_revocations   revocations;
     struct wfl_key_pair      identity;
+    _Atomic int64_t          tls_not_after; /* Unix seconds; 0: no TLS */
     int                      lock_fd;
     _Atomic int              stopping;
     _Atomic uint64_t         answers[6]; /* by status class, for metrics */
@@ -43,12 +44,24 @@ struct wfl_server {
  * failure `out` needs a stop all the same. */
 WFL_MUST_USE wfl_code wfl_server_start(const struct wfl_config *config, struct wfl_log *log,
                                        struct wfl_server *out, wfl_error *err);
+/* What may change while it serves is read again: the certificate. The first thread only. What is
+ * wrong is logged, and changes nothing. */
+void wfl_server_reload(struct wfl_server *s);
 /* Finishes what is under way and releases everything. */
 void wfl_server_stop(struct wfl_server *s);
 
 /* Handlers of the two listeners, with the server as their ctx. */
 struct wfl_handler wfl_request_handler(struct wfl_server *s);
 struct wfl_handler wfl_ops_handler(struct wfl_server *s);
+
+/* ---- the certificate (certificate.c) */
+
+/* Read it and its key. NULL where no TLS is served. The message names the file and what to do. */
+WFL_MUST_USE wfl_code certificate_load(const struct wfl_config *c, struct wfl_tls **out,
+                                       wfl_error *err);
+/* The one in use from now on: a line of the log, and for metrics. */
+void certificate_log(struct wfl_server *s, const struct wfl_tls_facts *facts);
+void certificate_reload(struct wfl_server *s);
 
 /* ---- a request, from on_head to on_end */
 
@@ -273,7 +286,7 @@ void route_scrub(struct request *r);
 void route_revocations(struct request *r);
 /* What auth asks of revocations, answered by the store. */
 struct wfl_revocations wfl_revocations_of(struct wfl_store *store);
-void route_session(struct request *r);
+void                   route_session(struct request *r);
 enum object_param { /* what an object's query may have */
                     OBJECT_MULTIPART,
                     OBJECT_UPLOAD,

@@ -103,6 +103,10 @@ static void what_is_wrong_stops_the_start(void **state)
          NULL,
          "block_cache_bytes"},
         {"typo in the environment", {NULL}, "WFLDB_STREAMSMAX=1", "streamsmax"},
+        {"TLS without a certificate", {"--tls-listen", "[::1]:1"}, NULL, "--tls-cert"},
+        {"a certificate without TLS", {"--tls-cert", "c"}, NULL, "--tls-listen"},
+        {"TLS in the environment", {NULL}, "WFLDB_TLS_LISTEN=[::1]:1", "--tls-key"},
+        {"nowhere", {"--listen", "none"}, NULL, "--listen"},
         {"no such file", {"--config", "/nonexistent/wfldb.conf"}, NULL, "/nonexistent/wfldb.conf"},
     };
 
@@ -119,6 +123,38 @@ static void what_is_wrong_stops_the_start(void **state)
             fail_msg("%s: says %s", cases[i].name, err.message);
         wfl_config_fini(&c);
     }
+}
+
+static void tls_has_a_certificate_and_may_be_all(void **state)
+{
+    char             *argv[] = {"wfldb-server",
+                                "--data",
+                                "d",
+                                "--root",
+                                "r",
+                                "--tls-cert",
+                                "c",
+                                "--listen",
+                                "none",
+                                "--tls-listen",
+                                "h:1",
+                                "--set",
+                                "tls_key=k",
+                                "--tls-listen",
+                                "h:2",
+                                NULL};
+    char             *env[] = {"WFLDB_TLS_LISTEN=h:9", "WFLDB_TLS_CERT=x", NULL};
+    struct wfl_config c;
+    wfl_error         err;
+
+    (void)state;
+    assert_int_equal(load(argv, env, &c, &err), WFL_CONFIG_SERVE);
+    assert_int_equal(c.listen_count, 0);
+    assert_int_equal(c.tls_listen_count, 2);
+    assert_string_equal(c.tls_listen[1], "h:2");
+    assert_string_equal(c.tls_cert, "c");
+    assert_string_equal(c.tls_key, "k");
+    wfl_config_fini(&c);
 }
 
 static void data_and_a_root_are_needed(void **state)
@@ -144,6 +180,7 @@ int main(void)
         cmocka_unit_test(flags_hold_over_environment_over_file),
         cmocka_unit_test(a_stronger_layer_replaces_lists),
         cmocka_unit_test(what_is_wrong_stops_the_start),
+        cmocka_unit_test(tls_has_a_certificate_and_may_be_all),
         cmocka_unit_test(data_and_a_root_are_needed),
     };
 

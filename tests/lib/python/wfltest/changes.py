@@ -21,7 +21,7 @@ class Stream:
         self.accept, self.http = accept, client.http
         target = target_of(bucket, **parameters)
         signed = client.headers("GET", target, [("Accept", accept), *headers])
-        self.connection = connection or (Connection if self.http == 1 else Connection2)(client.server.address)
+        self.connection = connection or (Connection if self.http == 1 else Connection2)(client.address, tls=client.tls)
         self.text = b""
         self.ended = False
         self.comments = 0

@@ -17,12 +17,17 @@ def path_of(bucket, key=None):
 
 
 class Client:
-    def __init__(self, server, grants=None, *, key=None, packet=None, http=1, **issue_options):
-        self.server, self.http = server, http
+    def __init__(self, server, grants=None, *, key=None, packet=None, http=1, tls=None, **issue_options):
+        self.server, self.http, self.tls = server, http, tls
+        self.through = None  # an address before the server's own
         self.key = key or Key()
         self.packet = packet or issue(server.root, self.key, grants or [Grant()], **issue_options)
         self.credential = Credential(self.key, self.packet)
         self.connection = None
+
+    @property
+    def address(self):
+        return self.through or (self.server.tls_address if self.tls else self.server.address)
 
     def __enter__(self):
         return self
@@ -37,11 +42,11 @@ class Client:
 
     def connect(self):
         if self.connection is None:
-            self.connection = (Connection if self.http == 1 else Connection2)(self.server.address)
+            self.connection = (Connection if self.http == 1 else Connection2)(self.address, tls=self.tls)
         return self.connection
 
     def headers(self, method, target, headers=(), body=None, **sign):
-        return signed_headers(self.credential, method, target, sign.pop("authority", self.server.address),
+        return signed_headers(self.credential, method, target, sign.pop("authority", self.address),
                               headers, body, **sign)
 
     def _answer(self, send):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/1.1 on a bare socket: what is sent is what the test wrote, what comes is read strictly."""
+"""HTTP/1.1 on a bare socket, or on TLS: what is sent is what the test wrote, what comes is read strictly."""
 import json
 import socket
 
@@ -28,14 +28,26 @@ class Response:
         return f"<{self.status} {self.headers} {self.body[:300]!r}>"
 
 
+def connect(address, timeout, tls=None):
+    """A socket; behind TLS where there is an SSLContext, and then an end without close_notify is an error."""
+    host, port = address.rsplit(":", 1)
+    plain = socket.create_connection((host.strip("[]"), int(port)), timeout=timeout)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls is None:
+        return plain
+    try:
+        return tls.wrap_socket(plain, server_hostname=host.strip("[]"), suppress_ragged_eofs=False)
+    except OSError:
+        plain.close()
+        raise
+
+
 class Connection:
     """One connection. Every read has a deadline, so a silent server fails a test and does not hang it."""
 
-    def __init__(self, address, timeout=20):
-        host, port = address.rsplit(":", 1)
+    def __init__(self, address, timeout=20, tls=None):
         self.address = address
-        self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = connect(address, timeout, tls)
         self.buffer = b""
 
     def __enter__(self):

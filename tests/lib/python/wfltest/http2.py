@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/2 with prior knowledge, by h2 on a socket."""
-import socket
-
+"""HTTP/2 with prior knowledge, or over TLS by ALPN, by h2 on a socket."""
 import h2.config
 import h2.connection
 import h2.events
 
-from .http1 import Response
+from .http1 import Response, connect
 
 
 class Connection2:
-    def __init__(self, address, timeout=20):
-        host, port = address.rsplit(":", 1)
-        self.address = address
-        self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, address, timeout=20, tls=None):
+        self.address, self.scheme = address, "https" if tls else "http"
+        self.socket = connect(address, timeout, tls)
         self.h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
         self.h2.initiate_connection()
@@ -74,7 +70,7 @@ class Connection2:
     def send_head(self, method, target, headers=(), authority=None, end=False):
         """Send a request's head; its stream."""
         stream = self.h2.get_next_available_stream_id()
-        fields = [(":method", method), (":scheme", "http"), (":authority", authority or self.address),
+        fields = [(":method", method), (":scheme", self.scheme), (":authority", authority or self.address),
                   (":path", target)] + [(n.lower(), v) for n, v in headers]
         self.h2.send_headers(stream, fields, end_stream=end)
         return stream

@@ -9,9 +9,10 @@ class Relay:
 
     hold_up, hold_down: after so many more bytes that way nothing moves any more, and `held` is set; release() ends
     that and cuts what is open, resume() ends it and cuts nothing. cut_every: connections are cut each time so many bytes
-    have passed."""
+    have passed. `piece`: so many bytes at a time, each as a packet of its own."""
 
-    def __init__(self, target):
+    def __init__(self, target, piece=None):
+        self.piece = piece
         self.target = target
         self.up = self.down = self.open = self.cuts = 0
         self.cut_every = None
@@ -85,6 +86,8 @@ class Relay:
             client.close()
             return
         server.settimeout(None)
+        for one in (client, server):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self.changed:
             generation = self.generation
             self.sockets |= {client, server}
@@ -105,7 +108,8 @@ class Relay:
             while data := source.recv(1 << 16):
                 if not self._count(way, len(data), generation):
                     break
-                sink.sendall(data)
+                for at in range(0, len(data), self.piece or len(data)):
+                    sink.sendall(data[at:at + (self.piece or len(data))])
         except OSError:
             pass
         for one in (source, sink):  # whoever ends, both end: half-open connections are not ours

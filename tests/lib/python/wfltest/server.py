@@ -59,21 +59,16 @@ class Server:
 
     def start(self, timeout=60):
         self.process = subprocess.Popen(self.command(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        while True:
-            if not select.select([self.process.stderr], [], [], timeout)[0]:
-                self.kill()
-                raise AssertionError(f"the server is not ready after {timeout} s: {self.log}")
-            line = self.process.stderr.readline()
-            if not line:
-                raise AssertionError(f"the server ended with {self.process.wait()}: {self.log}")
-            self.log.append(line.decode())
-            entry = self._entry(self.log[-1])
-            if entry.get("event") == "ready":
-                break
-        self.ready = entry
-        self.address, self.ops = entry["listen"][0], entry["ops_listen"]
+        self.ready, self.told = None, threading.Event()
         self.reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self.reader.start()
+        if not self.told.wait(timeout):
+            self.kill()
+            raise AssertionError(f"the server is not ready after {timeout} s: {self.log}")
+        if self.ready is None:
+            raise AssertionError(f"the server ended with {self.process.wait()}: {self.log}")
+        self.address, self.tls_address = ((self.ready[name] or [None])[0] for name in ("listen", "tls_listen"))
+        self.ops = self.ready["ops_listen"]
         return self
 
     @staticmethod
@@ -86,6 +81,10 @@ class Server:
     def _read(self, stream):
         for line in stream:
             self.log.append(line.decode("utf-8", "replace"))
+            if self.ready is None and self._entry(self.log[-1]).get("event") == "ready":
+                self.ready = self._entry(self.log[-1])
+                self.told.set()
+        self.told.set()
 
     def entries(self):
         return [self._entry(line) for line in self.log]
@@ -100,10 +99,7 @@ class Server:
     def kill(self):
         if self.process is not None:
             self.process.send_signal(signal.SIGKILL)
-            if hasattr(self, "reader"):
-                self._ended()
-            else:
-                self.process.wait()
+            self._ended()
 
     def stop(self):
         """SIGTERM; the exit status."""
