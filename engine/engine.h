@@ -296,6 +296,7 @@ struct wfl_group_hooks {
     void (*settled)(void *ctx, wfl_code rc);
     void *ctx;
 };
+/* When it returns those before are not called any more. Never from a hook or a commit's calls. */
 void wfl_engine_set_hooks(struct wfl_engine *e, const struct wfl_group_hooks *hooks);
 
 /* ---- the whole */

@@ -184,6 +184,7 @@ static struct wfl_commit *take_group(struct local *l)
     if (last != NULL) last->own.next = NULL;
     /* The rewriter commits from the open on: one group must not see them come. */
     l->group_hooks = l->hooks;
+    l->in_group = first != NULL;
     wfl_mutex_unlock(&l->lock);
     return first;
 }
@@ -303,6 +304,10 @@ static void run_group(struct local *l, struct wfl_commit *first)
         }
         c->done(c);
     }
+    wfl_mutex_lock(&l->lock);
+    l->in_group = false;
+    pthread_cond_broadcast(&l->group_end);
+    wfl_mutex_unlock(&l->lock);
 }
 
 static void *committer_run(void *arg)

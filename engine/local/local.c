@@ -313,6 +313,8 @@ static void local_set_hooks(struct wfl_engine *e, const struct wfl_group_hooks *
 
     wfl_mutex_lock(&l->lock); /* under which the committer takes them, a group at a time */
     l->hooks = *hooks;
+    while (l->in_group) /* with those before; only a moment, and never on the committer itself */
+        wfl_mutex_wait(&l->lock, &l->group_end);
     wfl_mutex_unlock(&l->lock);
 }
 
@@ -391,6 +393,7 @@ static void local_close(struct wfl_engine *e)
     if (l->db != NULL) rocksdb_close(l->db);
     wfl_local_options_free(l);
     pthread_cond_destroy(&l->wake);
+    pthread_cond_destroy(&l->group_end);
     wfl_mutex_fini(&l->lock);
     wfl_alloc_free(l->alloc, l);
 }
@@ -491,6 +494,7 @@ wfl_code wfl_engine_open_local(const struct wfl_local_config *config, struct wfl
     l->group_bytes_max = config->group_bytes_max == 0 ? 16u << 20 : config->group_bytes_max;
     wfl_mutex_init(&l->lock, WFL_RANK_ENGINE);
     pthread_cond_init(&l->wake, NULL);
+    pthread_cond_init(&l->group_end, NULL);
     wfl_segments_init(l, config);
     rc = wfl_local_make_folder(l, config->path, err);
     if (rc == WFL_OK) {

@@ -36,6 +36,8 @@ struct local {
     uint64_t           queued, queued_bytes;
     uint64_t           queue_max, queue_bytes_max, group_bytes_max;
     bool               stopping;
+    bool               in_group;  /* the committer may call the hooks */
+    pthread_cond_t     group_end; /* it does not any more */
     pthread_t          committer;
     bool               committer_started;
 

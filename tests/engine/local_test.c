@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <rocksdb/c.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,62 @@ static void commits_of_many_threads_share_groups_and_none_is_lost(void **state)
         snprintf(key, sizeof key, "%d.%d", i / WRITES_EACH, i % WRITES_EACH);
         bench_assert_value(b, M, wfl_slice_str(key), wfl_slice_str(key));
     }
+}
+
+/* ---- hooks that are taken away while a group is under way */
+
+struct hooked {
+    struct wfl_engine *engine;
+    _Atomic bool       applying, settled, taken, done;
+};
+
+static wfl_code hooked_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
+{
+    struct hooked *h = c->arg;
+    wfl_slice      value = WFL_S("1");
+
+    h->applying = true;
+    /* Time for a set_hooks that does not wait; one that does comes back only after this group. */
+    for (int i = 0; i < 100 && !h->taken; i++)
+        usleep(1000);
+    return wfl_txn_put(t, M, WFL_S("hooked"), &value, 1, err);
+}
+
+static void hooked_done(struct wfl_commit *c)
+{
+    ((struct hooked *)c->arg)->done = true;
+}
+
+static void hooked_settled(void *ctx, wfl_code rc)
+{
+    struct hooked *h = ctx;
+
+    assert_int_equal(rc, WFL_OK);
+    assert_false(h->taken);
+    h->settled = true;
+}
+
+static void hooks_that_were_taken_away_are_not_called_any_more(void **state)
+{
+    struct bench     *b = *state;
+    struct hooked     h = {0};
+    struct wfl_commit c = {.durability = WFL_DURABLE,
+                           .bytes = 10,
+                           .apply = hooked_apply,
+                           .done = hooked_done,
+                           .arg = &h};
+
+    bench_open(b);
+    wfl_engine_set_hooks(b->engine,
+                         &(struct wfl_group_hooks){.settled = hooked_settled, .ctx = &h});
+    assert_int_equal(wfl_engine_commit(b->engine, &c), WFL_PENDING);
+    while (!h.applying)
+        sched_yield();
+    wfl_engine_set_hooks(b->engine, &(struct wfl_group_hooks){0});
+    h.taken = true;
+    assert_true(h.settled);
+    while (!h.done)
+        sched_yield();
 }
 
 static void a_full_queue_refuses_at_once(void **state)
@@ -587,6 +644,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         T(commits_of_many_threads_share_groups_and_none_is_lost),
+        T(hooks_that_were_taken_away_are_not_called_any_more),
         T(a_full_queue_refuses_at_once),
         T(a_group_is_bounded_by_bytes),
         T(closing_finishes_what_is_queued_and_takes_no_more),

@@ -52,11 +52,11 @@ class Line:
 
 
 class Bucket:
-    def __init__(self, name, version):
+    def __init__(self, name, version, floor):
         given = BUCKETS[name]
         self.versions, self.expire = given.get("versions", 0), given.get("expire_seconds")
         self.lines, self.changes, self.due = {}, [], []
-        self.version, self.floor = version, ""
+        self.version, self.floor = version, floor
 
     def copy(self):
         out = copy.copy(self)
@@ -204,7 +204,8 @@ class History(RuleBasedStateMachine):
         for name, given in BUCKETS.items():
             text = "{" + ",".join(f'"{member}":{value}' for member, value in given.items()) + "}"
             assert DRIVER.ask("create", bucket=name, settings=text)["code"] == "ok"
-            self.buckets[name] = Bucket(name, DRIVER.ask("info", bucket=name)["version"])
+            DRIVER.created[name] = DRIVER.ask("info", bucket=name)["version"]
+            self.buckets[name] = Bucket(name, DRIVER.created[name], DRIVER.left.get(name, ""))
         self.now = ms_of(self.buckets["none"].version)
         self.kept(False)
 

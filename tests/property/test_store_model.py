@@ -31,9 +31,12 @@ class Driver:
         self.binary = os.path.join(os.environ["WFL_BUILD_ROOT"], "tests", "property", "store_driver")
         self.process = None
         self.folder = None
+        self.created, self.left = {}, {}  # versions, by bucket: of its creation, of the changes that went with an earlier one
 
     def start(self, engine):
         alive = self.process is not None and self.process.poll() is None
+        if not alive or engine != "local":
+            self.left = {}
         if alive and engine == "local":
             return self.empty()
         if not alive:
@@ -48,6 +51,9 @@ class Driver:
         for name in self.ask("list")["buckets"]:
             for item in self.ask("scan", bucket=name, limit=1000)["items"]:
                 self.ask("delete", bucket=name, key=item["key"], buffered=True)
+            last = self.ask("info", bucket=name)["version"]
+            if last > self.created.get(name, ""):
+                self.left[name] = last
             assert self.ask("drop", bucket=name)["code"] == "ok"
         # Uploads went with their buckets: nothing large is left anywhere.
         left = self.ask("collect")
