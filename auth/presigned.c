@@ -104,7 +104,7 @@ static wfl_code check_alone(const struct found *f, wfl_error *err)
 
     for (size_t i = 0; i < WFL_COUNT(others); i++) {
         if (f->given[others[i]])
-            return wfl_fail(err, WFL_INVALID_REQUEST,
+            return wfl_fail(err, WFL_INVALID_QUERY,
                             "the query has a credential, so the headers must have none");
     }
     return WFL_OK;

@@ -12,7 +12,7 @@ from wfltest.http2 import Connection2
 from wfltest.keys import b64u, ulid
 from wfltest.session import TARGET, Ephemeral, ask, open_session
 
-POINT = Ephemeral().text
+POINT = b64u(bytes.fromhex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c"))  # of RFC 7748
 
 
 def identity_of(server):

@@ -135,9 +135,8 @@ def test_how_a_credential_is_written(client, filled, scheme, code):
     assert send(client, "GET", f"/v1/{filled}/k", headers).code == code
 
 
-@pytest.mark.parametrize("target", ["/v1/{}/k?wfl-packet={p}&wfl-timestamp=2026-11-24T10:00:00Z&wfl-expires=60&wfl-signature=x",
-                                    "/v1/{}/k?access_token={p}", "/v1/{}/k?authorization=Bearer%20{p}"])
-def test_a_credential_in_the_query_is_none_yet(client, filled, target):
+@pytest.mark.parametrize("target", ["/v1/{}/k?packet={p}", "/v1/{}/k?access_token={p}", "/v1/{}/k?authorization=Bearer%20{p}"])
+def test_a_query_that_looks_like_a_credential_is_none(client, filled, target):
     target = target.replace("{p}", client.packet).format(filled)
     assert send(client, "GET", target, []).code == "credential_missing"
 
