@@ -8,7 +8,7 @@ from .keys import ALL_OPS, Grant
 from .server import memory_bound, wait_until
 
 FILES_SPARE = 16          # segments that the store opened meanwhile
-MEMORY_SPARE = 96 << 20   # caches fill up once; an attack that leaks grows past any bound
+MEMORY_SPARE = 192 << 20  # caches fill up once; an attack that leaks grows past any bound
 BUCKET, KEY, CONTENT = "witness", "k", b"as it was" * 100
 
 
