@@ -17,10 +17,9 @@ int admin_verify(int argc, char **argv);
 
 /* A public key from a JWK, key or credential file. Told on stderr. */
 int admin_read_public(const char *path, wfl_public_key *out);
-/* Key and packet in one new file, for a client to use as it is. `endpoint` may be NULL. Told on
- * stderr. */
-int admin_write_credential(const char *key_path, wfl_slice packet, const char *endpoint,
-                           const char *path);
+/* Key and packet in one new file, for a client to use as it is. Told on stderr. */
+int admin_write_credential(const char *key_path, wfl_slice packet,
+                           const struct wfl_key_server *server, const char *path);
 /* The packet in a file: plain text, or a credential file's. In `arena`. */
 int admin_read_packet(const char *path, wfl_arena *arena, wfl_slice *out);
 

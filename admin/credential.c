@@ -16,8 +16,8 @@ static wfl_code check_holder(wfl_slice text, const wfl_public_key *key, wfl_erro
     return rc;
 }
 
-int admin_write_credential(const char *key_path, wfl_slice packet, const char *endpoint,
-                           const char *path)
+int admin_write_credential(const char *key_path, wfl_slice packet,
+                           const struct wfl_key_server *server, const char *path)
 {
     struct wfl_secret   key_text = {0}, text = {0};
     struct wfl_key_pair holder = {0};
@@ -35,8 +35,7 @@ int admin_write_credential(const char *key_path, wfl_slice packet, const char *e
     }
     if (rc != WFL_OK) wfl_wrap(&err, "key %s", key_path);
     if (rc == WFL_OK) rc = check_holder(packet, &holder.pub, &err);
-    if (rc == WFL_OK)
-        rc = wfl_key_write_private(&holder, packet, wfl_slice_str(endpoint), &text, &err);
+    if (rc == WFL_OK) rc = wfl_key_write_private(&holder, packet, server, &text, &err);
     if (rc == WFL_OK) rc = wfl_key_write_file(path, wfl_slice_of(text.data, text.len), &err);
     wfl_secret_free(&key_text);
     wfl_secret_free(&text);
@@ -48,8 +47,8 @@ int admin_write_credential(const char *key_path, wfl_slice packet, const char *e
 
 int admin_credential(int argc, char **argv)
 {
-    const char             *out = NULL, *endpoint = NULL;
-    uint32_t                has_out = 0, has_endpoint = 0, as_json = 0;
+    const char             *out = NULL, *endpoint = NULL, *ca = NULL, *pin = NULL;
+    uint32_t                has_out = 0, has_endpoint = 0, has_ca = 0, has_pin = 0, as_json = 0;
     const struct cli_option options[] = {
         {.name = "--out", .has_value = true, .values = &out, .max = 1, .count = &has_out},
         {.name = "--endpoint",
@@ -57,6 +56,8 @@ int admin_credential(int argc, char **argv)
          .values = &endpoint,
          .max = 1,
          .count = &has_endpoint},
+        {.name = "--ca", .has_value = true, .values = &ca, .max = 1, .count = &has_ca},
+        {.name = "--pin", .has_value = true, .values = &pin, .max = 1, .count = &has_pin},
         {.name = "--json", .count = &as_json},
     };
     struct cli_words words;
@@ -71,7 +72,13 @@ int admin_credential(int argc, char **argv)
     }
     wfl_arena_init(&arena, &wfl_alloc_libc, 128u << 10);
     status = admin_read_packet(words.items[1], &arena, &packet);
-    if (status == CLI_DONE) status = admin_write_credential(words.items[0], packet, endpoint, out);
+    if (status == CLI_DONE) {
+        status =
+            admin_write_credential(words.items[0], packet,
+                                   &(struct wfl_key_server){wfl_slice_str(endpoint),
+                                                            wfl_slice_str(ca), wfl_slice_str(pin)},
+                                   out);
+    }
     wfl_arena_fini(&arena);
     if (status == CLI_DONE && as_json > 0) puts("{}");
     return status;

@@ -24,7 +24,7 @@ int admin_read_packet(const char *path, wfl_arena *arena, wfl_slice *out)
 {
     struct wfl_secret   text = {0};
     struct wfl_key_pair pair = {0};
-    wfl_slice           all, endpoint;
+    wfl_slice           all;
     wfl_error           err = {0};
     wfl_code            rc = wfl_key_read_file(path, false, &text, &err);
 
@@ -36,7 +36,7 @@ int admin_read_packet(const char *path, wfl_arena *arena, wfl_slice *out)
     while (all.len > 0 && all.data[all.len - 1] <= ' ')
         all.len--;
     if (all.len > 0 && all.data[0] == '{') {
-        rc = wfl_key_parse_private(all, arena, &pair, out, &endpoint, &err);
+        rc = wfl_key_parse_private(all, arena, &pair, out, NULL, &err);
         wfl_key_pair_free(&pair);
         if (rc == WFL_OK && out->len == 0)
             rc = wfl_fail(&err, WFL_INVALID_REQUEST, "a key file without a packet");
@@ -92,8 +92,7 @@ int admin_keygen(int argc, char **argv)
     if (words.count > 0)
         return cli_fail(CLI_USAGE, "keygen takes no words; name the file with --out FILE");
     rc = wfl_key_generate(&wfl_random_system, &pair, &err);
-    if (rc == WFL_OK)
-        rc = wfl_key_write_private(&pair, (wfl_slice){0}, (wfl_slice){0}, &text, &err);
+    if (rc == WFL_OK) rc = wfl_key_write_private(&pair, (wfl_slice){0}, NULL, &text, &err);
     if (rc == WFL_OK) {
         thumb = wfl_key_thumb(&pair.pub);
         /* Without --out: named by its thumbprint, which may begin with a dash. */

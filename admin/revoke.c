@@ -12,8 +12,10 @@
 #define LINK_BYTES_MAX (64u << 10)
 
 struct question {
-    const char *credential, *endpoint, *jti, *kid, *path, *reason;
-    uint32_t    has_credential, has_endpoint, has_jti, has_kid, has_path, has_reason, as_json;
+    struct cli_server server;
+    const char       *jti, *kid, *path, *reason;
+    uint32_t has_credential, has_endpoint, has_ca, has_pin, has_jti, has_kid, has_path, has_reason,
+        as_json;
 };
 
 /* NULL in *out where none is asked for. */
@@ -60,7 +62,7 @@ static int ask(const struct question *q, const char *link)
     wfldb      *db = NULL;
     char       *document = NULL;
     wfldb_error err;
-    int         status = cli_open(q->credential, q->endpoint, 0, &db);
+    int         status = cli_open(&q->server, &db);
 
     if (status != CLI_DONE) return status;
     if (wfldb_revoke(db, q->jti, q->kid, link, q->reason, &document, &err) != 0)
@@ -82,8 +84,10 @@ int admin_revoke(int argc, char **argv)
     struct question         q = {0};
     struct cli_words        words = {0};
     const struct cli_option options[] = {
-        TEXT("--credential", q.credential, q.has_credential),
-        TEXT("--endpoint", q.endpoint, q.has_endpoint),
+        TEXT("--credential", q.server.credential, q.has_credential),
+        TEXT("--endpoint", q.server.endpoint, q.has_endpoint),
+        TEXT("--ca", q.server.ca, q.has_ca),
+        TEXT("--pin", q.server.pin, q.has_pin),
         TEXT("--jti", q.jti, q.has_jti),
         TEXT("--kid", q.kid, q.has_kid),
         TEXT("--link", q.path, q.has_path),

@@ -84,9 +84,10 @@ static int wait_for_end(wfldb *db, bool quiet, char **document, json_t **root)
 }
 
 struct question {
-    const char *credential, *endpoint, *rate_text;
-    uint32_t    has_credential, has_endpoint, has_rate, as_json, status, stop;
-    uint64_t    rate;
+    struct cli_server server;
+    const char       *rate_text;
+    uint32_t has_credential, has_endpoint, has_ca, has_pin, has_rate, as_json, status, stop;
+    uint64_t rate;
 };
 
 static int ask(const struct question *q)
@@ -95,7 +96,7 @@ static int ask(const struct question *q)
     char       *document = NULL;
     json_t     *root = NULL;
     wfldb_error err;
-    int         rc, status = cli_open(q->credential, q->endpoint, 0, &db);
+    int         rc, status = cli_open(&q->server, &db);
 
     if (status != CLI_DONE) return status;
     if (q->stop > 0)
@@ -124,14 +125,20 @@ int admin_scrub(int argc, char **argv)
     const struct cli_option options[] = {
         {.name = "--credential",
          .has_value = true,
-         .values = &q.credential,
+         .values = &q.server.credential,
          .max = 1,
          .count = &q.has_credential},
         {.name = "--endpoint",
          .has_value = true,
-         .values = &q.endpoint,
+         .values = &q.server.endpoint,
          .max = 1,
          .count = &q.has_endpoint},
+        {.name = "--ca", .has_value = true, .values = &q.server.ca, .max = 1, .count = &q.has_ca},
+        {.name = "--pin",
+         .has_value = true,
+         .values = &q.server.pin,
+         .max = 1,
+         .count = &q.has_pin},
         {.name = "--rate",
          .has_value = true,
          .values = &q.rate_text,

@@ -55,16 +55,22 @@ void                  wfl_key_pair_free(struct wfl_key_pair *pair);
  * are ignored; `kid`, where present, must be the thumbprint. WFL_INVALID_REQUEST with what is
  * wrong. */
 WFL_MUST_USE wfl_code wfl_key_parse_public(wfl_slice json, wfl_public_key *out, wfl_error *err);
-/* A key file or credential file. `packet` and `endpoint` (may be NULL) are copied into `arena`;
+struct wfl_key_server { /* what a credential file may say of the server it is for; each may be empty
+                         */
+    wfl_slice endpoint; /* URL */
+    wfl_slice ca;       /* path of the certificates that are trusted for it, in PEM */
+    wfl_slice pin;      /* "sha256//..." of the public key in its certificate */
+};
+/* A key file or credential file. `packet` and `server` (may be NULL) are copied into `arena`;
  * empty where absent. The d member is checked against x. */
 WFL_MUST_USE wfl_code wfl_key_parse_private(wfl_slice json, wfl_arena *arena,
                                             struct wfl_key_pair *out, wfl_slice *packet,
-                                            wfl_slice *endpoint, wfl_error *err);
-/* The text of a key file; with `packet` (and `endpoint`) non-empty, of a credential file. `out` is
- * secret memory. */
+                                            struct wfl_key_server *server, wfl_error *err);
+/* The text of a key file; with `packet` non-empty (and `server`, NULL: nothing of it), of a
+ * credential file. `out` is secret memory. */
 WFL_MUST_USE wfl_code wfl_key_write_private(const struct wfl_key_pair *pair, wfl_slice packet,
-                                            wfl_slice endpoint, struct wfl_secret *out,
-                                            wfl_error *err);
+                                            const struct wfl_key_server *server,
+                                            struct wfl_secret *out, wfl_error *err);
 /* Read a whole small file (at most 64 KiB) into secret memory; with `private_file` a file that
  * group or others can read is refused. WFL_IO, WFL_INVALID_REQUEST, WFL_NOT_FOUND. */
 WFL_MUST_USE wfl_code wfl_key_read_file(const char *path, bool private_file, struct wfl_secret *out,

@@ -80,14 +80,14 @@ static wfl_code copy_text(const json_t *jwk, const char *name, wfl_arena *arena,
     *out = (wfl_slice){0};
     if (json_object_get(jwk, name) == NULL) return WFL_OK;
     if (!auth_json_string(jwk, name, &text))
-        return not_a_key(err, "packet or endpoint is no string");
+        return not_a_key(err, "packet, endpoint, ca or pin is no string");
     if (!wfl_arena_copy(arena, text, out))
         return wfl_fail(err, WFL_NOMEM, "key file: out of memory");
     return WFL_OK;
 }
 
 wfl_code wfl_key_parse_private(wfl_slice text, wfl_arena *arena, struct wfl_key_pair *out,
-                               wfl_slice *packet, wfl_slice *endpoint, wfl_error *err)
+                               wfl_slice *packet, struct wfl_key_server *server, wfl_error *err)
 {
     const char         *why = NULL;
     struct wfl_key_pair pair = {0};
@@ -98,7 +98,11 @@ wfl_code wfl_key_parse_private(wfl_slice text, wfl_arena *arena, struct wfl_key_
     if (jwk == NULL) return not_a_key(err, why);
     rc = auth_jwk_public(jwk, &pub, &why) ? check_kid(jwk, &pub, err) : not_a_key(err, why);
     if (rc == WFL_OK) rc = copy_text(jwk, "packet", arena, packet, err);
-    if (rc == WFL_OK) rc = copy_text(jwk, "endpoint", arena, endpoint, err);
+    if (rc == WFL_OK && server != NULL) {
+        rc = copy_text(jwk, "endpoint", arena, &server->endpoint, err);
+        if (rc == WFL_OK) rc = copy_text(jwk, "ca", arena, &server->ca, err);
+        if (rc == WFL_OK) rc = copy_text(jwk, "pin", arena, &server->pin, err);
+    }
     if (rc == WFL_OK) rc = read_private(jwk, &pub, &pair, err);
     json_decref(jwk);
     if (rc == WFL_OK) *out = pair;
@@ -132,7 +136,8 @@ static void *wiping_resize(void *ctx, void *old, size_t n)
 }
 
 wfl_code wfl_key_write_private(const struct wfl_key_pair *pair, wfl_slice packet,
-                               wfl_slice endpoint, struct wfl_secret *out, wfl_error *err)
+                               const struct wfl_key_server *server, struct wfl_secret *out,
+                               wfl_error *err)
 {
     static const struct wfl_alloc wiping = {.resize = wiping_resize};
     char                          d[WFL_B64U_LEN(32) + 1], x[WFL_B64U_LEN(32) + 1];
@@ -152,7 +157,11 @@ wfl_code wfl_key_write_private(const struct wfl_key_pair *pair, wfl_slice packet
     add_member(&json, "x", wfl_slice_str(x));
     add_member(&json, "kid", wfl_slice_str(thumb.text));
     add_member(&json, "packet", packet);
-    add_member(&json, "endpoint", endpoint);
+    if (server != NULL) {
+        add_member(&json, "endpoint", server->endpoint);
+        add_member(&json, "ca", server->ca);
+        add_member(&json, "pin", server->pin);
+    }
     wfl_json_end(&json);
     wfl_buf_add_u8(&text, '\n');
     sodium_memzero(d, sizeof d);

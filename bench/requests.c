@@ -57,14 +57,13 @@ static wfl_code make_contents(struct maker *m, wfl_error *err)
 static wfl_code read_credential(struct maker *m, wfl_error *err)
 {
     struct wfl_secret text = {0};
-    wfl_slice         endpoint;
     wfl_code          rc;
 
     if (m->plan->peer != PEER_WFLDB) return WFL_OK;
     rc = wfl_key_read_file(m->plan->credential, true, &text, err);
     if (rc == WFL_OK)
         rc = wfl_key_parse_private(wfl_slice_of(text.data, text.len), &m->keep, &m->key, &m->packet,
-                                   &endpoint, err);
+                                   NULL, err);
     wfl_secret_free(&text);
     if (rc != WFL_OK) return rc;
     wfl_auth_sha256_hex(m->packet, m->packet_hash);

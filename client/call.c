@@ -4,6 +4,7 @@
  * verifies with, libcurl carries it. An answer of 400 and above becomes the caller's wfldb_error. A
  * client whose clock is off (timestamp_skew) takes the server's from Date and tries once more. */
 #include "client/client_private.h"
+#include "client/trust.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
@@ -27,7 +28,8 @@ struct wfldb {
     char               *endpoint;      /* without a slash at the end */
     char               *authority;
     int64_t             clock_offset_ns; /* the server's minus ours */
-    bool                http2;
+    bool                http2;           /* with prior knowledge; over TLS it is agreed on */
+    struct trust        trust;
     long                timeout_ms;
     unsigned            retry_after_s; /* of the last answer */
 };
@@ -80,7 +82,7 @@ static char *authority_of(const char *endpoint)
 }
 
 static wfl_code read_credential(wfldb *db, const wfldb_options *o, wfl_arena *arena,
-                                wfl_slice *endpoint, wfl_error *err)
+                                struct wfl_key_server *server, wfl_error *err)
 {
     wfl_slice packet;
     wfl_code  rc = wfl_auth_init(err);
@@ -88,7 +90,7 @@ static wfl_code read_credential(wfldb *db, const wfldb_options *o, wfl_arena *ar
 
     if (rc == WFL_OK) {
         rc = wfl_key_parse_private(wfl_slice_of(o->credential, o->credential_len), arena, &db->key,
-                                   &packet, endpoint, err);
+                                   &packet, server, err);
     }
     if (rc == WFL_OK && packet.len == 0)
         rc = wfl_fail(err, WFL_INVALID_REQUEST, "the credential has no packet");
@@ -121,11 +123,11 @@ static wfl_code read_endpoint(wfldb *db, const char *given, wfl_slice stored, wf
 
 wfldb *wfldb_open(const wfldb_options *options, wfldb_error *err)
 {
-    wfldb    *db = calloc(1, sizeof *db);
-    wfl_arena arena;
-    wfl_slice endpoint = {0};
-    wfl_error why = {0};
-    wfl_code  rc;
+    wfldb                *db = calloc(1, sizeof *db);
+    wfl_arena             arena;
+    struct wfl_key_server server = {0};
+    wfl_error             why = {0};
+    wfl_code              rc;
 
     memset(err, 0, sizeof *err);
     if (db == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
@@ -134,10 +136,12 @@ wfldb *wfldb_open(const wfldb_options *options, wfldb_error *err)
         return NULL;
     }
     wfl_arena_init(&arena, &wfl_alloc_libc, 128u << 10);
-    rc = read_credential(db, options, &arena, &endpoint, &why);
-    if (rc == WFL_OK) rc = read_endpoint(db, options->endpoint, endpoint, &arena, &why);
+    rc = read_credential(db, options, &arena, &server, &why);
+    if (rc == WFL_OK) rc = read_endpoint(db, options->endpoint, server.endpoint, &arena, &why);
+    if (rc == WFL_OK)
+        rc = trust_init(&db->trust, db->endpoint, options->ca, options->pin, &server, &why);
     wfl_arena_fini(&arena);
-    db->http2 = options->http2 != 0;
+    db->http2 = options->http2 != 0 && !db->trust.https;
     db->timeout_ms = options->timeout_ms;
     db->curl = curl_easy_init();
     if (rc != WFL_OK || db->curl == NULL) {
@@ -157,21 +161,24 @@ void wfldb_close(wfldb *db)
     free(db->authorization);
     free(db->endpoint);
     free(db->authority);
+    trust_fini(&db->trust);
     free(db);
 }
 
 wfldb *call_clone(const wfldb *db)
 {
-    wfldb *clone = malloc(sizeof *clone);
-    CURL  *curl = curl_easy_init();
+    wfldb       *clone = malloc(sizeof *clone);
+    CURL        *curl = curl_easy_init();
+    struct trust trust;
 
-    if (clone == NULL || curl == NULL) {
+    if (clone == NULL || curl == NULL || !trust_copy(&trust, &db->trust)) {
         free(clone);
         curl_easy_cleanup(curl);
         return NULL;
     }
     *clone = *db;
     clone->curl = curl;
+    clone->trust = trust;
     return clone;
 }
 
@@ -179,6 +186,7 @@ void call_clone_free(wfldb *clone)
 {
     if (clone == NULL) return;
     curl_easy_cleanup(clone->curl);
+    trust_fini(&clone->trust);
     free(clone);
 }
 
@@ -447,8 +455,10 @@ static void set_options(struct call *c, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, c);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
-                     c->db->http2 ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
-                                  : (long)CURL_HTTP_VERSION_1_1);
+                     c->db->trust.https ? (long)CURL_HTTP_VERSION_2TLS
+                     : c->db->http2     ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
+                                        : (long)CURL_HTTP_VERSION_1_1);
+    trust_apply(&c->db->trust, curl);
     avoid_broken_reuse(c->db);
     if (strcmp(c->method, "HEAD") == 0) curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     if (c->watch != NULL) {
@@ -539,10 +549,11 @@ static int perform(struct call *c)
         return call_fail(c, "source", "the content cannot be read, or ends before its length");
     if (c->sink_refused) return call_fail(c, "sink", "the receiver of the content gave up");
     if (code != CURLE_OK) {
-        char detail[256];
+        char        detail[320];
+        const char *why =
+            trust_explain(&c->db->trust, code, c->db->endpoint, detail, sizeof detail);
 
-        snprintf(detail, sizeof detail, "%s: %s", c->db->endpoint, curl_easy_strerror(code));
-        return call_fail(c, "connection", detail);
+        return call_fail(c, why, detail);
     }
     long status = 0;
     curl_easy_getinfo(c->db->curl, CURLINFO_RESPONSE_CODE, &status);

@@ -173,7 +173,7 @@ int cli_load_credential(const char *path, struct cli_credential *out)
     rc = wfl_key_read_file(path, true, &text, &err);
     if (rc == WFL_OK) {
         rc = wfl_key_parse_private(wfl_slice_of(text.data, text.len), &out->arena, &out->key,
-                                   &out->packet, &out->endpoint, &err);
+                                   &out->packet, &out->server, &err);
     }
     wfl_secret_free(&text);
     if (rc == WFL_OK && out->packet.len == 0)

@@ -48,10 +48,10 @@ WFL_MUST_USE bool cli_parse_seconds(const char *text, int64_t *out);
 WFL_MUST_USE bool cli_parse_grant(const char *text, struct wfl_grant *out);
 
 struct cli_credential {
-    struct wfl_key_pair key;
-    wfl_slice           packet;
-    wfl_slice           endpoint; /* empty: none in the file */
-    wfl_arena           arena;
+    struct wfl_key_pair   key;
+    wfl_slice             packet;
+    struct wfl_key_server server;
+    wfl_arena             arena;
 };
 /* From `path`, $WFLDB_CREDENTIAL or ~/.config/wfldb/credential.json. Told on stderr. */
 int  cli_load_credential(const char *path, struct cli_credential *out);

@@ -6,26 +6,35 @@
 
 #include <stdlib.h>
 
-int cli_open(const char *credential_path, const char *endpoint, int http2, wfldb **out)
+/* An empty variable is one that is not set. */
+static const char *or_environment(const char *given, const char *name)
+{
+    const char *value = given != NULL ? given : getenv(name);
+
+    return value == NULL || *value == '\0' ? NULL : value;
+}
+
+int cli_open(const struct cli_server *server, wfldb **out)
 {
     struct cli_credential credential;
     struct wfl_secret     text = {0};
     wfldb_error           why;
     wfl_error             err = {0};
-    int                   status = cli_load_credential(credential_path, &credential);
+    int                   status = cli_load_credential(server->credential, &credential);
 
     if (status == CLI_DONE && wfl_key_write_private(&credential.key, credential.packet,
-                                                    credential.endpoint, &text, &err) != WFL_OK) {
+                                                    &credential.server, &text, &err) != WFL_OK) {
         status = cli_fail(CLI_FAILED, "%s", err.message);
     }
-    if (endpoint == NULL) endpoint = getenv("WFLDB_ENDPOINT");
-    if (endpoint != NULL && *endpoint == '\0') endpoint = NULL;
     if (status == CLI_DONE) {
-        *out = wfldb_open(&(wfldb_options){.endpoint = endpoint,
-                                           .credential = (const char *)text.data,
-                                           .credential_len = text.len,
-                                           .http2 = http2},
-                          &why);
+        *out = wfldb_open(
+            &(wfldb_options){.endpoint = or_environment(server->endpoint, "WFLDB_ENDPOINT"),
+                             .ca = or_environment(server->ca, "WFLDB_CA"),
+                             .pin = or_environment(server->pin, "WFLDB_PIN"),
+                             .credential = (const char *)text.data,
+                             .credential_len = text.len,
+                             .http2 = server->http2},
+            &why);
         if (*out == NULL) status = cli_fail(CLI_USAGE, "%s", why.detail);
     }
     wfl_secret_free(&text);

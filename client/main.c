@@ -54,7 +54,13 @@ static const char help_text[] =
     "  --credential FILE   else $WFLDB_CREDENTIAL, else ~/.config/wfldb/credential.json\n"
     "  --endpoint URL      else $WFLDB_ENDPOINT, else the credential's, else "
     "http://127.0.0.1:7410\n"
-    "  --http2             HTTP/2 with prior knowledge\n"
+    "  --ca FILE           of an https:// server: the certificates of those who may vouch for it,\n"
+    "                      else $WFLDB_CA, else the credential's, else the system's\n"
+    "  --pin sha256//...   besides, the hash of the public key in its certificate; else "
+    "$WFLDB_PIN,\n"
+    "                      else the credential's\n"
+    "  --http2             HTTP/2 with prior knowledge, to an http:// server; with https:// it is\n"
+    "                      agreed on\n"
     "  --json              print JSON\n"
     "  --help, --version\n"
     "\n"
@@ -83,11 +89,11 @@ enum allowed { /* options that some commands take; those of all are not here */
 };
 
 struct global {
-    const char *credential, *endpoint;
-    uint32_t    has_credential, has_endpoint, http2, json, help, has_version, has_at;
-    uint32_t    longer, recursive, if_none_match, buffered, has_type, has_match;
-    uint32_t    has_parallel, has_part_size, no_multipart, no_resume, quiet;
-    uint32_t    has_prefix, has_after, has_include;
+    struct cli_server server;
+    uint32_t has_credential, has_endpoint, has_ca, has_pin, http2, json, help, has_version, has_at;
+    uint32_t longer, recursive, if_none_match, buffered, has_type, has_match;
+    uint32_t has_parallel, has_part_size, no_multipart, no_resume, quiet;
+    uint32_t has_prefix, has_after, has_include;
 };
 
 #define FLAG(option, short_form, given)                                                            \
@@ -123,8 +129,10 @@ static bool is_version(const char *word)
 static int parse(int argc, char **argv, struct global *g, struct command *c)
 {
     const struct cli_option options[] = {
-        ONE("--credential", g->credential, g->has_credential),
-        ONE("--endpoint", g->endpoint, g->has_endpoint),
+        ONE("--credential", g->server.credential, g->has_credential),
+        ONE("--endpoint", g->server.endpoint, g->has_endpoint),
+        ONE("--ca", g->server.ca, g->has_ca),
+        ONE("--pin", g->server.pin, g->has_pin),
         FLAG("--http2", NULL, g->http2),
         FLAG("--json", NULL, g->json),
         FLAG("--help", "-h", g->help),
@@ -154,6 +162,7 @@ static int parse(int argc, char **argv, struct global *g, struct command *c)
     };
     int status = cli_parse(argc, argv, options, WFL_COUNT(options), &c->words);
 
+    g->server.http2 = g->http2 > 0;
     c->json = g->json > 0;
     c->longer = g->longer > 0;
     c->recursive = g->recursive > 0;
@@ -245,7 +254,7 @@ static int run(const struct global *g, struct command *c)
             return cli_fail(CLI_USAGE, "use it so: wfldb %s", commands[i].usage);
         }
         status = check_options(g, c, name, commands[i].allowed);
-        if (status == CLI_DONE) status = cli_open(g->credential, g->endpoint, g->http2 > 0, &c->db);
+        if (status == CLI_DONE) status = cli_open(&g->server, &c->db);
         if (status == CLI_DONE) status = commands[i].run(c);
         wfldb_close(c->db);
         return status;

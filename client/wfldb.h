@@ -24,6 +24,7 @@ typedef struct wfldb wfldb;
 typedef struct wfldb_error {
     int  status;         /* HTTP status, 0: there is no answer */
     char code[48];       /* "key_not_found"; of the library: "connection", "credential", "memory",
+                          * "certificate" (of the server: not trusted, or not the pinned one),
                           * "corrupt" (content differs from its hash), "answer" (not understood),
                           * "request" (a header or key that cannot be sent), "sink" (it gave up, or
                           * a file cannot be written), "source" (the same for what is sent),
@@ -38,7 +39,10 @@ typedef struct wfldb_options {
     const char *endpoint;   /* "http://127.0.0.1:7410"; NULL: the credential's, else this */
     const char *credential; /* text of a credential file (JWK with "packet") */
     size_t      credential_len;
-    int         http2;      /* 1: HTTP/2 with prior knowledge */
+    /* Of an https:// endpoint, whose certificate is always verified; NULL: the credential's. */
+    const char *ca;         /* file of the authorities' certificates, in PEM; none: the system's */
+    const char *pin;        /* "sha256//..." of the public key in it (";" between several) */
+    int         http2;      /* 1: HTTP/2 with prior knowledge; https:// agrees on it by itself */
     long        timeout_ms; /* of one request; 0: none, but a silence of 60 s is the end of it */
 } wfldb_options;
 

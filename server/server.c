@@ -73,7 +73,7 @@ static wfl_code make_identity(struct wfl_server *s, const char *path, wfl_error 
     wfl_code          rc = wfl_key_generate(&wfl_random_system, &s->identity, err);
 
     if (rc == WFL_OK) {
-        rc = wfl_key_write_private(&s->identity, (wfl_slice){0}, (wfl_slice){0}, &text, err);
+        rc = wfl_key_write_private(&s->identity, (wfl_slice){0}, NULL, &text, err);
     }
     if (rc == WFL_OK) rc = wfl_key_write_file(path, wfl_slice_of(text.data, text.len), err);
     wfl_secret_free(&text);
@@ -86,7 +86,7 @@ static wfl_code load_identity(struct wfl_server *s, wfl_error *err)
     char              path[PATH_BYTES_MAX];
     struct wfl_secret text = {0};
     wfl_arena         arena;
-    wfl_slice         packet, endpoint;
+    wfl_slice         packet;
     wfl_code          rc = join(s->config->data, "identity.json", path, err);
 
     if (rc != WFL_OK) return rc;
@@ -98,7 +98,7 @@ static wfl_code load_identity(struct wfl_server *s, wfl_error *err)
     wfl_arena_init(&arena, &wfl_alloc_libc, 64u << 10);
     if (rc == WFL_OK) {
         rc = wfl_key_parse_private(wfl_slice_of(text.data, text.len), &arena, &s->identity, &packet,
-                                   &endpoint, err);
+                                   NULL, err);
     }
     wfl_arena_fini(&arena);
     wfl_secret_free(&text);

@@ -158,13 +158,14 @@ static void a_full_disk_leaves_no_half_a_key(void **state)
 
 static wfl_code parse_private(struct fixture *f, const char *text)
 {
-    struct wfl_key_pair pair = {0};
-    wfl_slice           packet, endpoint;
-    wfl_arena           arena;
-    wfl_code            rc;
+    struct wfl_key_pair   pair = {0};
+    struct wfl_key_server server;
+    wfl_slice             packet;
+    wfl_arena             arena;
+    wfl_code              rc;
 
     wfl_arena_init(&arena, &f->alloc, 64u << 10);
-    rc = wfl_key_parse_private(wfl_slice_str(text), &arena, &pair, &packet, &endpoint, &f->err);
+    rc = wfl_key_parse_private(wfl_slice_str(text), &arena, &pair, &packet, &server, &f->err);
     if (rc != WFL_OK) assert_null(pair.secret.data);
     wfl_key_pair_free(&pair);
     wfl_arena_fini(&arena);
@@ -235,16 +236,16 @@ static void a_key_is_nothing_else(void **state)
 
 static void what_is_written_is_read_again(void **state)
 {
-    struct fixture     *f = *state;
-    struct wfl_key_pair made = {0}, read = {0};
-    struct wfl_secret   text = {0}, again = {0};
-    wfl_slice           packet, endpoint;
-    wfl_arena           arena;
+    struct fixture       *f = *state;
+    struct wfl_key_pair   made = {0}, read = {0};
+    struct wfl_secret     text = {0}, again = {0};
+    struct wfl_key_server given = {WFL_S("https://localhost"), WFL_S("ca.pem"), WFL_S("sha256//x")};
+    struct wfl_key_server server = {0};
+    wfl_slice             packet;
+    wfl_arena             arena;
 
     assert_code(wfl_key_generate(&f->random, &made, &f->err), WFL_OK);
-    assert_code(
-        wfl_key_write_private(&made, WFL_S("a~b"), WFL_S("http://localhost"), &text, &f->err),
-        WFL_OK);
+    assert_code(wfl_key_write_private(&made, WFL_S("a~b"), &given, &text, &f->err), WFL_OK);
     assert_code(wfl_key_write_file(path_to("key"), wfl_slice_of(text.data, text.len), &f->err),
                 WFL_OK);
     assert_code(wfl_key_read_file(path_to("key"), true, &again, &f->err), WFL_OK);
@@ -252,16 +253,18 @@ static void what_is_written_is_read_again(void **state)
     assert_memory_equal(again.data, text.data, text.len);
     wfl_arena_init(&arena, &f->alloc, 64u << 10);
     assert_code(wfl_key_parse_private(wfl_slice_of(again.data, again.len), &arena, &read, &packet,
-                                      &endpoint, &f->err),
+                                      &server, &f->err),
                 WFL_OK);
     assert_memory_equal(read.secret.data, made.secret.data, 64);
     assert_true(wfl_slice_eq(packet, WFL_S("a~b")));
-    assert_true(wfl_slice_eq(endpoint, WFL_S("http://localhost")));
+    assert_true(wfl_slice_eq(server.endpoint, given.endpoint));
+    assert_true(wfl_slice_eq(server.ca, given.ca));
+    assert_true(wfl_slice_eq(server.pin, given.pin));
     wfl_arena_fini(&arena);
     wfl_arena_init(&arena, &f->alloc, 0); /* no room for the packet */
     struct wfl_key_pair none = {0};
     assert_code(wfl_key_parse_private(wfl_slice_of(again.data, again.len), &arena, &none, &packet,
-                                      &endpoint, &f->err),
+                                      &server, &f->err),
                 WFL_NOMEM);
     assert_null(none.secret.data);
     assert_code(wfl_key_parse_private(wfl_slice_of(again.data, again.len), &arena, &none, NULL,
@@ -271,7 +274,7 @@ static void what_is_written_is_read_again(void **state)
     static char large[70000];
     memset(large, 'p', sizeof large);
     assert_code(
-        wfl_key_write_private(&made, wfl_slice_of(large, sizeof large), WFL_S(""), &text, &f->err),
+        wfl_key_write_private(&made, wfl_slice_of(large, sizeof large), NULL, &text, &f->err),
         WFL_NOMEM);
     wfl_arena_fini(&arena);
     wfl_secret_free(&text);
@@ -329,7 +332,7 @@ static void no_copy_of_a_private_key_stays_in_memory(void **state)
     wfl_arena           arena;
 
     assert_code(wfl_key_generate(&f->random, &pair, &f->err), WFL_OK);
-    assert_code(wfl_key_write_private(&pair, WFL_S("packet"), WFL_S(""), &text, &f->err), WFL_OK);
+    assert_code(wfl_key_write_private(&pair, WFL_S("packet"), NULL, &text, &f->err), WFL_OK);
     const char *d = memmem(text.data, text.len, "\"d\":\"", 5);
     assert_non_null(d);
     for (size_t i = 0; i < sizeof masked; i++)

@@ -40,25 +40,29 @@ static void check_signs(const struct wfl_key_pair *pair)
     assert(wfl_key_verify(&pair->pub, WFL_S("text"), signature));
 }
 
-static void check_written(const struct wfl_key_pair *pair, wfl_slice packet, wfl_slice endpoint)
+static void check_written(const struct wfl_key_pair *pair, wfl_slice packet,
+                          const struct wfl_key_server *server)
 {
-    struct wfl_secret   text = {0};
-    struct wfl_key_pair back = {0};
-    wfl_slice           packet_back, endpoint_back;
-    wfl_arena           arena;
-    wfl_error           err;
-    wfl_code            rc = wfl_key_write_private(pair, packet, endpoint, &text, &err);
+    struct wfl_secret     text = {0};
+    struct wfl_key_pair   back = {0};
+    wfl_slice             packet_back;
+    struct wfl_key_server server_back;
+    wfl_arena             arena;
+    wfl_error             err;
+    wfl_code              rc = wfl_key_write_private(pair, packet, server, &text, &err);
 
     /* JSON writes a byte as up to six; a file has its limit. */
     if (rc != WFL_OK) {
-        assert(packet.len + endpoint.len > 8192);
+        assert(packet.len + server->endpoint.len + server->ca.len + server->pin.len > 8192);
         return;
     }
     wfl_arena_init(&arena, &wfl_alloc_libc, 1u << 20);
     rc = wfl_key_parse_private(wfl_slice_of(text.data, text.len), &arena, &back, &packet_back,
-                               &endpoint_back, &err);
+                               &server_back, &err);
     assert(rc == WFL_OK && memcmp(back.pub.bytes, pair->pub.bytes, WFL_KEY_LEN) == 0);
-    assert(wfl_slice_eq(packet, packet_back) && wfl_slice_eq(endpoint, endpoint_back));
+    assert(wfl_slice_eq(packet, packet_back) &&
+           wfl_slice_eq(server->endpoint, server_back.endpoint) &&
+           wfl_slice_eq(server->ca, server_back.ca) && wfl_slice_eq(server->pin, server_back.pin));
     wfl_key_pair_free(&back);
     wfl_arena_fini(&arena);
     wfl_secret_free(&text);
@@ -66,24 +70,25 @@ static void check_written(const struct wfl_key_pair *pair, wfl_slice packet, wfl
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    wfl_slice           text = wfl_slice_of(data, size), packet, endpoint;
-    wfl_public_key      key;
-    struct wfl_key_pair pair = {0};
-    wfl_arena           arena;
-    wfl_error           err = {0};
-    wfl_code            public_rc, private_rc;
+    wfl_slice             text = wfl_slice_of(data, size), packet;
+    struct wfl_key_server server;
+    wfl_public_key        key;
+    struct wfl_key_pair   pair = {0};
+    wfl_arena             arena;
+    wfl_error             err = {0};
+    wfl_code              public_rc, private_rc;
 
     start_once();
     public_rc = wfl_key_parse_public(text, &key, &err);
     assert(public_rc == WFL_OK || public_rc == WFL_INVALID_REQUEST);
     if (public_rc == WFL_OK) check_public(&key);
     wfl_arena_init(&arena, &wfl_alloc_libc, 1u << 20);
-    private_rc = wfl_key_parse_private(text, &arena, &pair, &packet, &endpoint, &err);
+    private_rc = wfl_key_parse_private(text, &arena, &pair, &packet, &server, &err);
     assert(private_rc == WFL_OK || private_rc == WFL_INVALID_REQUEST);
     if (private_rc == WFL_OK) {
         assert(public_rc == WFL_OK && memcmp(key.bytes, pair.pub.bytes, WFL_KEY_LEN) == 0);
         check_signs(&pair);
-        check_written(&pair, packet, endpoint);
+        check_written(&pair, packet, &server);
     } else {
         assert(pair.secret.data == NULL);
     }
