@@ -40,7 +40,8 @@ struct wfl_key_pair { /* zero value: none */
 };
 
 wfl_thumb wfl_key_thumb(const wfl_public_key *key);
-/* False: not canonical, of small order, or not on the curve. */
+/* False: not canonical, not on the curve, of small order, or with a part of small order (which no
+ * honest key has). */
 bool wfl_key_usable(const wfl_public_key *key);
 /* {"crv":"Ed25519","kty":"OKP","x":"..."} into `out`. */
 void wfl_key_write_jwk(const wfl_public_key *key, wfl_json *out);
