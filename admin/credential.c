@@ -45,10 +45,18 @@ int admin_write_credential(const char *key_path, wfl_slice packet,
     return cli_fail(missing ? CLI_NOT_FOUND : CLI_FAILED, "credential: %s", err.message);
 }
 
+int admin_read_identity(const char *path, struct wfl_key_server *out)
+{
+    if (path == NULL) return CLI_DONE;
+    out->has_identity = true;
+    return admin_read_public(path, &out->identity);
+}
+
 int admin_credential(int argc, char **argv)
 {
-    const char             *out = NULL, *endpoint = NULL, *ca = NULL, *pin = NULL;
-    uint32_t                has_out = 0, has_endpoint = 0, has_ca = 0, has_pin = 0, as_json = 0;
+    struct wfl_key_server server = {0};
+    const char           *out = NULL, *endpoint = NULL, *ca = NULL, *pin = NULL, *identity = NULL;
+    uint32_t has_out = 0, has_endpoint = 0, has_ca = 0, has_pin = 0, has_identity = 0, as_json = 0;
     const struct cli_option options[] = {
         {.name = "--out", .has_value = true, .values = &out, .max = 1, .count = &has_out},
         {.name = "--endpoint",
@@ -58,6 +66,11 @@ int admin_credential(int argc, char **argv)
          .count = &has_endpoint},
         {.name = "--ca", .has_value = true, .values = &ca, .max = 1, .count = &has_ca},
         {.name = "--pin", .has_value = true, .values = &pin, .max = 1, .count = &has_pin},
+        {.name = "--server",
+         .has_value = true,
+         .values = &identity,
+         .max = 1,
+         .count = &has_identity},
         {.name = "--json", .count = &as_json},
     };
     struct cli_words words;
@@ -72,13 +85,11 @@ int admin_credential(int argc, char **argv)
     }
     wfl_arena_init(&arena, &wfl_alloc_libc, 128u << 10);
     status = admin_read_packet(words.items[1], &arena, &packet);
-    if (status == CLI_DONE) {
-        status =
-            admin_write_credential(words.items[0], packet,
-                                   &(struct wfl_key_server){wfl_slice_str(endpoint),
-                                                            wfl_slice_str(ca), wfl_slice_str(pin)},
-                                   out);
-    }
+    server.endpoint = wfl_slice_str(endpoint);
+    server.ca = wfl_slice_str(ca);
+    server.pin = wfl_slice_str(pin);
+    if (status == CLI_DONE) status = admin_read_identity(identity, &server);
+    if (status == CLI_DONE) status = admin_write_credential(words.items[0], packet, &server, out);
     wfl_arena_fini(&arena);
     if (status == CLI_DONE && as_json > 0) puts("{}");
     return status;

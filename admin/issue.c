@@ -9,10 +9,10 @@
 #define TTL_DEFAULT_SECONDS (INT64_C(30) * 86400)
 
 struct issue_args {
-    const char *key, *parent, *to, *ttl, *delegate, *sub, *aud, *out, *endpoint, *ca, *pin;
+    const char *key, *parent, *to, *ttl, *delegate, *sub, *aud, *out, *endpoint, *ca, *pin, *server;
     const char *grants[LIST_MAX], *limits[LIST_MAX];
     uint32_t    has_key, has_parent, has_to, has_ttl, has_delegate, has_sub, has_aud, has_out,
-        has_endpoint, has_ca, has_pin;
+        has_endpoint, has_ca, has_pin, has_server;
     uint32_t grant_count, limit_count, credential, json;
 };
 
@@ -34,6 +34,7 @@ static int parse_args(int argc, char **argv, struct issue_args *a)
         ONE("--endpoint", endpoint),
         ONE("--ca", ca),
         ONE("--pin", pin),
+        ONE("--server", server),
         {.name = "--grant",
          .has_value = true,
          .repeats = true,
@@ -62,8 +63,9 @@ static int parse_args(int argc, char **argv, struct issue_args *a)
         return cli_fail(CLI_USAGE, "grant something: --grant 'BUCKET[:PREFIX]=OP,OP'");
     if (a->credential > 0 && a->out == NULL)
         return cli_fail(CLI_USAGE, "--credential needs --out FILE");
-    if ((a->endpoint != NULL || a->ca != NULL || a->pin != NULL) && a->credential == 0)
-        return cli_fail(CLI_USAGE, "--endpoint, --ca and --pin go with --credential");
+    if ((a->endpoint != NULL || a->ca != NULL || a->pin != NULL || a->server != NULL) &&
+        a->credential == 0)
+        return cli_fail(CLI_USAGE, "--endpoint, --ca, --pin and --server go with --credential");
     return CLI_DONE;
 }
 
@@ -166,14 +168,14 @@ static void print_issued(const struct wfl_issue *issue, wfl_slice packet, const 
 
 static int deliver(const struct issue_args *a, const struct wfl_issue *issue, wfl_slice packet)
 {
-    int status = CLI_DONE;
+    struct wfl_key_server server = {.endpoint = wfl_slice_str(a->endpoint),
+                                    .ca = wfl_slice_str(a->ca),
+                                    .pin = wfl_slice_str(a->pin)};
+    int                   status = admin_read_identity(a->server, &server);
 
+    if (status != CLI_DONE) return status;
     if (a->credential > 0) {
-        status = admin_write_credential(a->to, packet,
-                                        &(struct wfl_key_server){wfl_slice_str(a->endpoint),
-                                                                 wfl_slice_str(a->ca),
-                                                                 wfl_slice_str(a->pin)},
-                                        a->out);
+        status = admin_write_credential(a->to, packet, &server, a->out);
     } else if (a->out != NULL) {
         status = write_plain(a->out, packet);
     }

@@ -58,9 +58,11 @@ void                  wfl_key_pair_free(struct wfl_key_pair *pair);
 WFL_MUST_USE wfl_code wfl_key_parse_public(wfl_slice json, wfl_public_key *out, wfl_error *err);
 struct wfl_key_server { /* what a credential file may say of the server it is for; each may be empty
                          */
-    wfl_slice endpoint; /* URL */
-    wfl_slice ca;       /* path of the certificates that are trusted for it, in PEM */
-    wfl_slice pin;      /* "sha256//..." of the public key in its certificate */
+    wfl_slice      endpoint; /* URL */
+    wfl_slice      ca;       /* path of the certificates that are trusted for it, in PEM */
+    wfl_slice      pin;      /* "sha256//..." of the public key in its certificate */
+    bool           has_identity;
+    wfl_public_key identity; /* of the server itself, with which it signs sessions */
 };
 /* A key file or credential file. `packet` and `server` (may be NULL) are copied into `arena`;
  * empty where absent. The d member is checked against x. */
@@ -261,7 +263,7 @@ struct wfl_identity { /* who asks, once decided; lives in the request's arena bu
     /* What a write is remembered by: the nonce, or "<session>.<counter>", which is also the nonce
      * of the same write signed with Ed25519. Empty: it is not remembered. */
     wfl_slice        once_nonce;
-    wfl_slice        query; /* raw, without what of it is a URL\'s credential; in the arena */
+    wfl_slice        query; /* raw, without what of it is a URL's credential; in the arena */
     wfl_time         timestamp;
     int64_t          expires_sec; /* Unix seconds: no longer in force from here on */
     enum wfl_content content;
@@ -364,7 +366,7 @@ void wfl_session_mac_key(const struct wfl_secret *key, wfl_slice scope, char out
 
 struct wfl_signed_headers { /* what to send besides the request's own headers; NUL-terminated */
     char timestamp[WFL_TIME_TEXT];
-    char nonce[33];
+    char nonce[65];
     char signature[87];
 };
 /* Sign a request with key and packet. `r->headers` has every header that will be sent and counts
@@ -374,6 +376,19 @@ WFL_MUST_USE wfl_code wfl_auth_sign(const struct wfl_key_pair *key, const char *
                                     const struct wfl_auth_request *r, int64_t now_ns,
                                     const struct wfl_random *random, wfl_arena *arena,
                                     struct wfl_signed_headers *out, wfl_error *err);
+
+/* The same with a nonce that is given: of a write that is sent once more. */
+WFL_MUST_USE wfl_code wfl_auth_sign_again(const struct wfl_key_pair     *key,
+                                          const char                    *packet_sha256_hex,
+                                          const struct wfl_auth_request *r, int64_t now_ns,
+                                          const char *nonce, wfl_arena *arena,
+                                          struct wfl_signed_headers *out, wfl_error *err);
+/* The same in a session: `key` of wfl_session_accept, the scope that is the request's, and a
+ * counter that was not used before. */
+WFL_MUST_USE wfl_code wfl_session_sign(const struct wfl_secret *key, const char *session,
+                                       wfl_slice scope, const struct wfl_auth_request *r,
+                                       int64_t now_ns, uint64_t counter, wfl_arena *arena,
+                                       struct wfl_signed_headers *out, wfl_error *err);
 
 #define WFL_PRESIGN_SECONDS_MAX 604800 /* a week */
 

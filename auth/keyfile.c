@@ -86,6 +86,22 @@ static wfl_code copy_text(const json_t *jwk, const char *name, wfl_arena *arena,
     return WFL_OK;
 }
 
+static wfl_code read_server(const json_t *jwk, wfl_arena *arena, struct wfl_key_server *out,
+                            wfl_error *err)
+{
+    const json_t *identity = json_object_get(jwk, "server");
+    const char   *why = NULL;
+    wfl_code      rc;
+
+    *out = (struct wfl_key_server){0};
+    rc = copy_text(jwk, "endpoint", arena, &out->endpoint, err);
+    if (rc == WFL_OK) rc = copy_text(jwk, "ca", arena, &out->ca, err);
+    if (rc == WFL_OK) rc = copy_text(jwk, "pin", arena, &out->pin, err);
+    if (rc != WFL_OK || identity == NULL) return rc;
+    out->has_identity = json_is_object(identity) && auth_jwk_public(identity, &out->identity, &why);
+    return out->has_identity ? WFL_OK : not_a_key(err, "server is no public JWK");
+}
+
 wfl_code wfl_key_parse_private(wfl_slice text, wfl_arena *arena, struct wfl_key_pair *out,
                                wfl_slice *packet, struct wfl_key_server *server, wfl_error *err)
 {
@@ -98,11 +114,7 @@ wfl_code wfl_key_parse_private(wfl_slice text, wfl_arena *arena, struct wfl_key_
     if (jwk == NULL) return not_a_key(err, why);
     rc = auth_jwk_public(jwk, &pub, &why) ? check_kid(jwk, &pub, err) : not_a_key(err, why);
     if (rc == WFL_OK) rc = copy_text(jwk, "packet", arena, packet, err);
-    if (rc == WFL_OK && server != NULL) {
-        rc = copy_text(jwk, "endpoint", arena, &server->endpoint, err);
-        if (rc == WFL_OK) rc = copy_text(jwk, "ca", arena, &server->ca, err);
-        if (rc == WFL_OK) rc = copy_text(jwk, "pin", arena, &server->pin, err);
-    }
+    if (rc == WFL_OK && server != NULL) rc = read_server(jwk, arena, server, err);
     if (rc == WFL_OK) rc = read_private(jwk, &pub, &pair, err);
     json_decref(jwk);
     if (rc == WFL_OK) *out = pair;
@@ -161,6 +173,10 @@ wfl_code wfl_key_write_private(const struct wfl_key_pair *pair, wfl_slice packet
         add_member(&json, "endpoint", server->endpoint);
         add_member(&json, "ca", server->ca);
         add_member(&json, "pin", server->pin);
+    }
+    if (server != NULL && server->has_identity) {
+        wfl_json_key(&json, "server");
+        wfl_key_write_jwk(&server->identity, &json);
     }
     wfl_json_end(&json);
     wfl_buf_add_u8(&text, '\n');

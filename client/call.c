@@ -4,7 +4,6 @@
  * verifies with, libcurl carries it. An answer of 400 and above becomes the caller's wfldb_error. A
  * client whose clock is off (timestamp_skew) takes the server's from Date and tries once more. */
 #include "client/client_private.h"
-#include "client/trust.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
@@ -19,20 +18,6 @@
 #define STALL_SECONDS      60L /* without a byte in either direction */
 #define KEEPALIVE_SECONDS  30L /* finds a dead peer where silence is no failure */
 #define BUFFER_BYTES       (256L << 10)
-
-struct wfldb {
-    CURL               *curl;
-    struct wfl_key_pair key;
-    char                packet_hash[65];
-    char               *authorization; /* "Bearer <packet>" */
-    char               *endpoint;      /* without a slash at the end */
-    char               *authority;
-    int64_t             clock_offset_ns; /* the server's minus ours */
-    bool                http2;           /* with prior knowledge; over TLS it is agreed on */
-    struct trust        trust;
-    long                timeout_ms;
-    unsigned            retry_after_s; /* of the last answer */
-};
 
 static void set_error(wfldb_error *err, int status, const char *code, const char *detail)
 {
@@ -95,6 +80,8 @@ static wfl_code read_credential(wfldb *db, const wfldb_options *o, wfl_arena *ar
     if (rc == WFL_OK && packet.len == 0)
         rc = wfl_fail(err, WFL_INVALID_REQUEST, "the credential has no packet");
     if (rc != WFL_OK) return rc;
+    db->has_identity = server->has_identity;
+    db->identity = server->identity;
     wfl_auth_sha256_hex(packet, db->packet_hash);
     text = wfl_arena_cstr(arena, packet);
     db->authorization = text == NULL ? NULL : format("Bearer ", text);
@@ -144,7 +131,8 @@ wfldb *wfldb_open(const wfldb_options *options, wfldb_error *err)
     db->http2 = options->http2 != 0 && !db->trust.https;
     db->timeout_ms = options->timeout_ms;
     db->curl = curl_easy_init();
-    if (rc != WFL_OK || db->curl == NULL) {
+    db->session = call_session_new(options->session_after);
+    if (rc != WFL_OK || db->curl == NULL || db->session == NULL) {
         set_error(err, 0, rc == WFL_OK || rc == WFL_NOMEM ? "memory" : "credential",
                   rc == WFL_OK ? "out of memory" : why.message);
         wfldb_close(db);
@@ -158,6 +146,7 @@ void wfldb_close(wfldb *db)
     if (db == NULL) return;
     if (db->curl != NULL) curl_easy_cleanup(db->curl);
     wfl_key_pair_free(&db->key);
+    call_session_free(db->session);
     free(db->authorization);
     free(db->endpoint);
     free(db->authority);
@@ -190,7 +179,17 @@ void call_clone_free(wfldb *clone)
     free(clone);
 }
 
-const char *call_endpoint(const wfldb *db)
+const char *call_packet(const wfldb *db)
+{
+    return db->authorization + strlen("Bearer ");
+}
+
+int64_t call_now_ns(const wfldb *db)
+{
+    return wfl_clock_unix_ns(&wfl_clock_system) + db->clock_offset_ns;
+}
+
+const char *wfldb_endpoint(const wfldb *db)
 {
     return db->endpoint;
 }
@@ -257,7 +256,7 @@ void call_param(struct call *c, const char *name, const char *value)
 }
 
 /* /v1/{bucket}/{key}: slashes of a key stay, everything else is encoded. */
-static void write_path(const struct call *c, wfl_buf *out)
+void call_write_path(const struct call *c, wfl_buf *out)
 {
     wfl_slice rest, segment;
     bool      more = c->key != NULL;
@@ -384,8 +383,11 @@ static struct curl_slist *add_line(struct curl_slist *list, const char *name, wf
 static struct curl_slist *header_list(struct call *c, const struct wfl_signed_headers *s, bool *ok)
 {
     struct curl_slist *list = NULL, *longer;
+    char               session[64];
 
-    list = add_line(list, "Authorization", wfl_slice_str(c->db->authorization), ok);
+    snprintf(session, sizeof session, "Session %s", c->session);
+    list = add_line(list, "Authorization",
+                    wfl_slice_str(c->session[0] != '\0' ? session : c->db->authorization), ok);
     list = add_line(list, "X-WflDB-Timestamp", wfl_slice_str(s->timestamp), ok);
     list = add_line(list, "X-WflDB-Nonce", wfl_slice_str(s->nonce), ok);
     list = add_line(list, "X-WflDB-Signature", wfl_slice_str(s->signature), ok);
@@ -469,9 +471,9 @@ static void set_options(struct call *c, const char *url, struct curl_slist *head
     set_body(c);
 }
 
-static wfl_code sign(struct call *c, wfl_slice path, struct wfl_signed_headers *out, wfl_error *err)
+static struct wfl_auth_request request_of(const struct call *c, wfl_slice path)
 {
-    struct wfl_auth_request r = {
+    return (struct wfl_auth_request){
         .method = wfl_slice_str(c->method),
         .path = path,
         .query = wfl_buf_slice(&c->query),
@@ -480,13 +482,44 @@ static wfl_code sign(struct call *c, wfl_slice path, struct wfl_signed_headers *
         .header_count = c->header_count,
         .has_body = c->has_body,
     };
-
-    return wfl_auth_sign(&c->db->key, c->db->packet_hash, &r,
-                         wfl_clock_unix_ns(&wfl_clock_system) + c->db->clock_offset_ns,
-                         &wfl_random_system, &c->arena, out, err);
 }
 
-static int fail_unsent(struct call *c, const wfl_error *err)
+wfl_code call_presign(struct call *c, wfl_slice path, uint32_t seconds, wfl_buf *query,
+                      wfl_error *err)
+{
+    struct wfl_auth_request r = request_of(c, path);
+
+    return wfl_auth_presign(&c->db->key, wfl_slice_str(call_packet(c->db)), &r,
+                            call_now_ns(c->db) / 1000000000, seconds, &c->arena, query, err);
+}
+
+static bool is_read(const struct call *c)
+{
+    return strcmp(c->method, "GET") == 0 || strcmp(c->method, "HEAD") == 0;
+}
+
+/* In the session, where there is one; but what may already have changed something is signed again
+ * with the key, under the nonce by which the server remembers it, session or not. */
+static wfl_code sign(struct call *c, wfl_slice path, struct wfl_signed_headers *out, wfl_error *err)
+{
+    struct wfl_auth_request r = request_of(c, path);
+    wfl_code                rc = WFL_OK;
+
+    if (c->nonce[0] != '\0') {
+        c->session[0] = '\0';
+        return wfl_auth_sign_again(&c->db->key, c->db->packet_hash, &r, call_now_ns(c->db),
+                                   c->nonce, &c->arena, out, err);
+    }
+    if (!call_session_sign(c, &r, out, &rc, err))
+        rc = wfl_auth_sign(&c->db->key, c->db->packet_hash, &r, call_now_ns(c->db),
+                           &wfl_random_system, &c->arena, out, err);
+    if (is_read(c)) return rc;
+    snprintf(c->nonce, sizeof c->nonce, "%s%s%s", c->session, c->session[0] != '\0' ? "." : "",
+             out->nonce);
+    return rc;
+}
+
+int call_fail_unsent(struct call *c, const wfl_error *err)
 {
     char detail[256];
 
@@ -521,12 +554,12 @@ static int perform(struct call *c)
     wfl_buf_init(&url, &wfl_alloc_libc, 64u << 10);
     wfl_buf_add_str(&url, c->db->endpoint);
     path_at = url.len;
-    write_path(c, &url);
+    call_write_path(c, &url);
     if (c->bad_header != NULL || !wfl_buf_ok(&url) || !wfl_buf_ok(&c->query) ||
         sign(c, wfl_slice_of(url.data + path_at, url.len - path_at), &signed_headers, &err) !=
             WFL_OK) {
         wfl_buf_fini(&url);
-        return fail_unsent(c, &err);
+        return call_fail_unsent(c, &err);
     }
     if (c->query.len > 0) wfl_buf_add_u8(&url, '?');
     wfl_buf_add(&url, wfl_buf_slice(&c->query));
@@ -604,6 +637,16 @@ static bool adopt_server_clock(struct call *c)
     return true;
 }
 
+/* The server has lost the session, or it has it and not the write that it has seen a beginning of.
+ * Of a HEAD it cannot be told; asking again with the key does no harm. */
+static bool is_sessions_fault(const struct call *c)
+{
+    return c->session[0] != '\0' && c->status == 401 &&
+           (strcmp(c->err->code, "session_unknown") == 0 ||
+            (strcmp(c->err->code, "replayed") == 0 && !is_read(c)) ||
+            strcmp(c->method, "HEAD") == 0);
+}
+
 /* A refusal of a HEAD does not say which it is; then Date decides whether it can be the clock. */
 static bool may_be_skew(const struct call *c)
 {
@@ -630,13 +673,21 @@ static int fail_answer(struct call *c)
 
 int call_send(struct call *c)
 {
-    for (int attempt = 0;; attempt++) {
+    if (call_session_prepare(c) != 0) return -1;
+    for (bool repaired = false;;) {
         if (perform(c) != 0) return -1;
         if (c->status >= 200 && c->status < 300) return 0;
         if (c->status < 400) return fail_answer(c);
         read_problem(c);
-        if (attempt > 0 || (!is_repeated_read(c) && !(may_be_skew(c) && adopt_server_clock(c))))
+        if (is_sessions_fault(c)) {
+            call_session_lost(c);
+            c->outside_session = true; /* so not twice */
+        } else if (!repaired &&
+                   (is_repeated_read(c) || (may_be_skew(c) && adopt_server_clock(c)))) {
+            repaired = true;
+        } else {
             return -1;
+        }
         memset(c->err, 0, sizeof *c->err);
     }
 }

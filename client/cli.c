@@ -44,6 +44,13 @@ int cli_finish(int status)
     return cli_fail(CLI_FAILED, "standard output: %s", failed ? strerror(errno) : "write failed");
 }
 
+int cli_print_help(const char *text)
+{
+    if (fputs(text, stdout) < 0)
+        return cli_fail(CLI_FAILED, "standard output: %s", strerror(errno));
+    return cli_finish(CLI_DONE);
+}
+
 /* ---- options */
 
 static const struct cli_option *find_option(const struct cli_option *options, size_t count,

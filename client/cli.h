@@ -20,6 +20,9 @@ void cli_set_program(const char *name);
 /* At the end of main: what was printed must have been written. `status`, or CLI_FAILED. */
 int cli_finish(int status);
 
+/* A text that may be longer than standard output's buffer; the exit code. */
+int cli_print_help(const char *text);
+
 struct cli_option {
     const char  *name; /* "--grant"; a short form beside it: "-l" */
     const char  *also; /* NULL: none */

@@ -6,7 +6,29 @@
 #define WFL_CLIENT_PRIVATE_H
 
 #include "auth/auth.h"
+#include "client/trust.h"
 #include "client/wfldb.h"
+
+#include <curl/curl.h>
+
+struct call_session; /* session.c */
+
+struct wfldb {
+    CURL                *curl;
+    struct wfl_key_pair  key;
+    char                 packet_hash[65];
+    char                *authorization; /* "Bearer <packet>" */
+    char                *endpoint;      /* without a slash at the end */
+    char                *authority;
+    bool                 has_identity; /* that must have signed a session */
+    wfl_public_key       identity;
+    struct call_session *session;         /* shared with clones */
+    int64_t              clock_offset_ns; /* the server's minus ours */
+    bool                 http2;           /* with prior knowledge; over TLS it is agreed on */
+    struct trust         trust;
+    long                 timeout_ms;
+    unsigned             retry_after_s; /* of the last answer */
+};
 
 #define CALL_HEADERS_MAX 110
 #define CALL_TEXT_MAX    (64u << 20) /* of a JSON answer */
@@ -25,11 +47,14 @@ struct call {
     bool                   has_body;
     wfldb_source           source; /* the body, where it is streamed; else NULL */
     void                  *source_ctx;
-    uint64_t               source_len; /* or WFLDB_LENGTH_UNKNOWN */
-    bool                   hash_sent;  /* where the hash is not known beforehand */
-    long                   timeout_ms; /* of this one; 0: the handle's */
-    bool                   patient;    /* no byte for minutes is no failure */
-    bool                   endless;    /* nor is it that it does not end */
+    uint64_t               source_len;      /* or WFLDB_LENGTH_UNKNOWN */
+    bool                   hash_sent;       /* where the hash is not known beforehand */
+    long                   timeout_ms;      /* of this one; 0: the handle's */
+    bool                   patient;         /* no byte for minutes is no failure */
+    bool                   endless;         /* nor is it that it does not end */
+    bool                   outside_session; /* sign with the key, whatever there is */
+    char                   session[WFL_ULID_TEXT_LEN + 1]; /* it was signed in; "": with the key */
+    char                   nonce[65]; /* of a write: what it is remembered by; "": not signed yet */
     const char            *bad_header; /* a name or value that no header can carry */
 
     int (*sink)(void *ctx, const void *data,
@@ -66,7 +91,15 @@ wfl_slice call_answer_header(const struct call *c, const char *name);
 int       call_fail(struct call *c, const char *code, const char *detail);
 /* Seconds of the last answer's Retry-After; 0: none. */
 unsigned    call_retry_after(const wfldb *db);
-const char *call_endpoint(const wfldb *db);
+const char *call_packet(const wfldb *db);
+int64_t     call_now_ns(const wfldb *db); /* by the server's clock, as far as it is known */
+/* /v1/{bucket}/{key}, encoded. */
+void call_write_path(const struct call *c, wfl_buf *out);
+/* The query of a presigned URL for what the call would send. */
+WFL_MUST_USE wfl_code call_presign(struct call *c, wfl_slice path, uint32_t seconds, wfl_buf *query,
+                                   wfl_error *err);
+/* What cannot be signed or sent; err->code OK: it is too large. */
+int call_fail_unsent(struct call *c, const wfl_error *err);
 /* A second handle for another thread, with a connection of its own. It borrows what it knows from
  * `db`, which must outlive it. NULL: out of memory. */
 wfldb *call_clone(const wfldb *db);
@@ -80,9 +113,24 @@ void call_json_body(struct call *c, const char *json, size_t len, char hex[65]);
 /* For strings that go into a JSON text, which can carry nothing else. NULL is valid. */
 bool call_is_utf8(const char *text);
 
+/* ---- session.c: the handle's session, any thread */
+
+/* after: as in wfldb_options. NULL: out of memory. */
+struct call_session *call_session_new(unsigned after);
+void                 call_session_free(struct call_session *s);
+/* Before a call: open one where it is due. -1: the server is not the one that is known. */
+int call_session_prepare(struct call *c);
+/* Sign in the session, with c->session set. False: there is none, or none for this request. */
+bool call_session_sign(struct call *c, const struct wfl_auth_request *r,
+                       struct wfl_signed_headers *out, wfl_code *rc, wfl_error *err);
+/* The server does not know the call's session any more. */
+void call_session_lost(struct call *c);
+
 /* ---- objects.c: headers from and to values */
 
 void object_add_put_options(struct call *c, const wfldb_put_options *o);
+/* All of them but the content type. */
+void object_add_put_others(struct call *c, const wfldb_put_options *o);
 void object_condition(struct call *c, const char *name, const char *version);
 void object_as_of(struct call *c, const wfldb_as_of *as_of); /* NULL: the current one */
 int  object_read(struct call *c, wfldb_object *out);

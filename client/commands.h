@@ -23,6 +23,8 @@ struct command {
     bool             no_multipart, no_resume, quiet;
     wfldb_as_of      as_of;                    /* --version, --at */
     const char      *prefix, *after, *include; /* NULL: not given */
+    const char      *bucket, *ttl;             /* the same */
+    bool             system, put;
 };
 
 int command_put(struct command *c);
@@ -40,6 +42,8 @@ int command_cp(struct command *c);
 int command_mv(struct command *c);
 int command_batch(struct command *c);
 int command_watch(struct command *c);
+int command_session(struct command *c);
+int command_share(struct command *c);
 
 /* "BUCKET/KEY" in two; both are freed by the caller with one free(*bucket). */
 int command_split(const char *text, bool key_needed, char **bucket, const char **key);

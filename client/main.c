@@ -51,6 +51,19 @@ static const char help_text[] =
     "  watch BUCKET                  every change, from the oldest kept on, until Ctrl-C\n"
     "      --prefix PREFIX  --after VERSION|now  --quiet\n"
     "\n"
+    "  share BUCKET/KEY              a URL: whoever has it can read the object, or with --put "
+    "store "
+    "it\n"
+    "      --ttl TIME                for so long: 1h, up to 7d\n"
+    "      --version VERSION | --at TIME|VERSION   an older content\n"
+    "      --put                     and behind it, a line each, the headers that go with it;\n"
+    "          --content-type TYPE  --meta NAME=VALUE...  --tag NAME=VALUE...  --if-none-match\n"
+    "          --if-match VERSION  --buffered   are among them\n"
+    "  session --bucket BUCKET | --system   open a session and print, for a shell to eval, a key\n"
+    "                                that signs for that bucket (or system paths) and nothing "
+    "else\n"
+    "      --ttl TIME                for so long: 1h, up to 24h\n"
+    "\n"
     "  --credential FILE   else $WFLDB_CREDENTIAL, else ~/.config/wfldb/credential.json\n"
     "  --endpoint URL      else $WFLDB_ENDPOINT, else the credential's, else "
     "http://127.0.0.1:7410\n"
@@ -83,8 +96,13 @@ enum allowed { /* options that some commands take; those of all are not here */
                PREFIX = 4096,
                AFTER = 8192,
                INCLUDE = 16384,
+               TTL = 32768,
+               SCOPE = 65536, /* --bucket, --system */
+               SHARE_PUT = 131072,
                AS_OF = VERSION | AT,
                COPY = IF_MATCH | IF_NONE_MATCH | BUFFERED | META | TAG | QUIET,
+               SHARE = TTL | SHARE_PUT | CONTENT_TYPE | IF_MATCH | IF_NONE_MATCH | BUFFERED | META |
+                       TAG | QUIET | AS_OF,
                PUT_ALL = CONTENT_TYPE | IF_MATCH | IF_NONE_MATCH | BUFFERED | META | TAG | GET_ALL,
 };
 
@@ -94,6 +112,7 @@ struct global {
     uint32_t longer, recursive, if_none_match, buffered, has_type, has_match;
     uint32_t has_parallel, has_part_size, no_multipart, no_resume, quiet;
     uint32_t has_prefix, has_after, has_include;
+    uint32_t has_bucket, has_ttl, system, put;
 };
 
 #define FLAG(option, short_form, given)                                                            \
@@ -157,6 +176,10 @@ static int parse(int argc, char **argv, struct global *g, struct command *c)
         ONE("--prefix", c->prefix, g->has_prefix),
         ONE("--after", c->after, g->has_after),
         ONE("--include", c->include, g->has_include),
+        ONE("--bucket", c->bucket, g->has_bucket),
+        ONE("--ttl", c->ttl, g->has_ttl),
+        FLAG("--system", NULL, g->system),
+        FLAG("--put", NULL, g->put),
         MANY("--meta", c->meta, c->meta_count),
         MANY("--tag", c->tags, c->tag_count),
     };
@@ -171,6 +194,8 @@ static int parse(int argc, char **argv, struct global *g, struct command *c)
     c->no_multipart = g->no_multipart > 0;
     c->no_resume = g->no_resume > 0;
     c->quiet = g->quiet > 0;
+    c->system = g->system > 0;
+    c->put = g->put > 0;
     return status;
 }
 
@@ -201,6 +226,10 @@ static int check_options(const struct global *g, const struct command *c, const 
         {PREFIX, g->has_prefix, "--prefix"},
         {AFTER, g->has_after, "--after"},
         {INCLUDE, g->has_include, "--include"},
+        {TTL, g->has_ttl, "--ttl"},
+        {SCOPE, g->has_bucket, "--bucket"},
+        {SCOPE, g->system, "--system"},
+        {SHARE_PUT, g->put, "--put"},
     };
 
     for (size_t i = 0; i < WFL_COUNT(options); i++) {
@@ -239,6 +268,8 @@ static int run(const struct global *g, struct command *c)
         {"query", PREFIX | LONGER | INCLUDE, 2, CLI_WORDS_MAX, command_query,
          "query BUCKET tag.NAME=VALUE..."},
         {"watch", PREFIX | AFTER | QUIET, 1, 1, command_watch, "watch BUCKET"},
+        {"share", SHARE, 1, 1, command_share, "share BUCKET/KEY [--ttl TIME] [--put]"},
+        {"session", SCOPE | TTL, 0, 0, command_session, "session --bucket BUCKET | --system"},
         {"mb", 0, 1, 1, command_mb, "mb BUCKET"},
         {"rb", 0, 1, 1, command_rb, "rb BUCKET"},
         {"settings", 0, 1, CLI_WORDS_MAX, command_settings, "settings BUCKET [NAME=VALUE...]"},
@@ -274,10 +305,7 @@ int main(int argc, char **argv)
     if (wfl_auth_init(&err) != WFL_OK) return cli_fail(CLI_FAILED, "%s", err.message);
     status = parse(argc - 1, argv + 1, &g, &command);
     if (status != CLI_DONE) return status;
-    if (g.help > 0) {
-        fputs(help_text, stdout);
-        return cli_finish(CLI_DONE);
-    }
+    if (g.help > 0) { return cli_print_help(help_text); }
     if (g.has_version > 0 && command.words.count == 0 && command.as_of.version == NULL) {
         puts("wfldb " WFL_VERSION);
         return cli_finish(CLI_DONE);

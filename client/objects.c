@@ -124,7 +124,11 @@ void object_add_put_options(struct call *c, const wfldb_put_options *o)
     call_header(c, "Content-Type",
                 wfl_slice_str(o != NULL && o->content_type != NULL ? o->content_type
                                                                    : "application/octet-stream"));
-    if (o == NULL) return;
+    if (o != NULL) object_add_put_others(c, o);
+}
+
+void object_add_put_others(struct call *c, const wfldb_put_options *o)
+{
     for (size_t i = 0; i < o->meta_count; i++)
         made_header(c, "X-WflDB-Meta-", o->meta[i].name, o->meta[i].value);
     for (size_t i = 0; i < o->tag_count; i++)

@@ -552,7 +552,7 @@ int wfldb_get_file(wfldb *db, const char *bucket, const char *key, const char *p
     g->buffer = malloc(TRANSFER_IO_BYTES);
     pthread_mutex_init(&g->lock, NULL);
     if (g->t.state_dir != NULL) g->real = real_name(path);
-    g->name = (struct transfer_name){"get", call_endpoint(db), bucket, key, g->real};
+    g->name = (struct transfer_name){"get", wfldb_endpoint(db), bucket, key, g->real};
     rc = g->buffer == NULL ? transfer_fail(err, "memory", "out of memory") : get_rounds(g, err);
     if (rc == 0) {
         *out = g->object;

@@ -573,7 +573,7 @@ int wfldb_put_fd(wfldb *db, const char *bucket, const char *key, int fd, const c
     for (unsigned i = 0; i < TRANSFER_PARALLEL_MAX; i++)
         p->spools[i] = -1;
     if (path != NULL && p->t.state_dir != NULL) p->real = realpath(path, NULL);
-    p->name = (struct transfer_name){"put", call_endpoint(db), bucket, key, p->real};
+    p->name = (struct transfer_name){"put", wfldb_endpoint(db), bucket, key, p->real};
     rc = p->buffer == NULL ? transfer_fail(err, "memory", "out of memory") : put_any(p, out, err);
     for (unsigned i = 0; i < TRANSFER_PARALLEL_MAX; i++) {
         if (p->spools[i] >= 0) close(p->spools[i]);

@@ -28,6 +28,7 @@ typedef struct wfldb_error {
                           * "corrupt" (content differs from its hash), "answer" (not understood),
                           * "request" (a header or key that cannot be sent), "sink" (it gave up, or
                           * a file cannot be written), "source" (the same for what is sent),
+                          * "server" (not the one whose identity the credential names),
                           * "changed" (another object took the key's place meanwhile), "stopped"
                           * (the caller's progress function said so) */
     char detail[320];    /* for people */
@@ -44,10 +45,16 @@ typedef struct wfldb_options {
     const char *pin;        /* "sha256//..." of the public key in it (";" between several) */
     int         http2;      /* 1: HTTP/2 with prior knowledge; https:// agrees on it by itself */
     long        timeout_ms; /* of one request; 0: none, but a silence of 60 s is the end of it */
+    /* A session spares server and client the signature of each request, but opening one costs about
+     * five of them. So many requests are made before: 0: 8, which suits most. */
+    unsigned session_after;
 } wfldb_options;
 
-wfldb *wfldb_open(const wfldb_options *options, wfldb_error *err); /* NULL: err says why */
-void   wfldb_close(wfldb *db);                                     /* NULL is accepted */
+#define WFLDB_SESSION_NEVER 0xFFFFFFFFu
+
+wfldb      *wfldb_open(const wfldb_options *options, wfldb_error *err); /* NULL: err says why */
+void        wfldb_close(wfldb *db);                                     /* NULL is accepted */
+const char *wfldb_endpoint(const wfldb *db); /* as it is used; lives as long as the handle */
 
 typedef struct wfldb_pair {
     const char *name;
@@ -378,6 +385,38 @@ int wfldb_watch(wfldb *db, const char *bucket, const wfldb_changes_options *opti
  * error. `document`: the entry, for the caller to free. */
 int wfldb_revoke(wfldb *db, const char *jti, const char *kid, const char *link, const char *reason,
                  char **document, wfldb_error *err);
+
+/* ---- handing on a part of what this credential may do */
+
+typedef struct wfldb_session { /* secret: whoever has it signs with it */
+    char    session[32];
+    char    scope[64];   /* the bucket, or "-" */
+    char    mac_key[65]; /* signs requests to that bucket and no others */
+    int64_t expires;     /* Unix seconds */
+} wfldb_session;
+/* Open a session (protocol, Sessions) for others to use: counters begin with 1. bucket NULL: for
+ * system paths, /v1/ and batches across buckets among them. ttl_s: 1 to 86400. A pinned server must
+ * have signed it ("server" where it is another one). */
+int wfldb_session_open(wfldb *db, const char *bucket, long ttl_s, wfldb_session *out,
+                       wfldb_error *err);
+
+typedef struct wfldb_share_options { /* zero value: read the object, for an hour */
+    long              ttl_s;         /* up to 604800; 0: 3600 */
+    int               put;           /* 1: store it */
+    wfldb_put_options put_options;   /* of a put: bound, the uploader must send all of them */
+    wfldb_as_of       as_of;         /* of a read */
+} wfldb_share_options;
+typedef struct wfldb_shared { /* zero value is free to free */
+    char       *url;
+    wfldb_pair *headers; /* that go with it, exactly these */
+    size_t      header_count;
+    int64_t     expires;           /* Unix seconds */
+    int         packet_ends_first; /* 1: that is the credential's end, earlier than asked for */
+} wfldb_shared;
+/* A presigned URL, made without asking the server: whoever has it may use it, again and again. */
+int  wfldb_share(wfldb *db, const char *bucket, const char *key, const wfldb_share_options *options,
+                 wfldb_shared *out, wfldb_error *err);
+void wfldb_shared_free(wfldb_shared *s);
 
 /* ---- the server's scrub, which verifies every chunk; for clients that hold `admin`. Documents are
  * JSON texts, freed with free(); NULL: not wanted. */

@@ -218,6 +218,10 @@ static void a_key_is_nothing_else(void **state)
         {"kid a number", "{" PUB ",\"d\":\"" D1 "\",\"kid\":1}", false, false},
         {"packet a number", "{" PUB ",\"d\":\"" D1 "\",\"packet\":1}", true, false},
         {"endpoint null", "{" PUB ",\"d\":\"" D1 "\",\"endpoint\":null}", true, false},
+        {"server", "{" PUB ",\"d\":\"" D1 "\",\"server\":{" PUB "}}", true, true},
+        {"server a string", "{" PUB ",\"d\":\"" D1 "\",\"server\":\"" X1 "\"}", true, false},
+        {"server null", "{" PUB ",\"d\":\"" D1 "\",\"server\":null}", true, false},
+        {"server no key", "{" PUB ",\"d\":\"" D1 "\",\"server\":{}}", true, false},
     };
     struct fixture *f = *state;
 
@@ -239,12 +243,16 @@ static void what_is_written_is_read_again(void **state)
     struct fixture       *f = *state;
     struct wfl_key_pair   made = {0}, read = {0};
     struct wfl_secret     text = {0}, again = {0};
-    struct wfl_key_server given = {WFL_S("https://localhost"), WFL_S("ca.pem"), WFL_S("sha256//x")};
+    struct wfl_key_server given = {.endpoint = WFL_S("https://localhost"),
+                                   .ca = WFL_S("ca.pem"),
+                                   .pin = WFL_S("sha256//x"),
+                                   .has_identity = true};
     struct wfl_key_server server = {0};
     wfl_slice             packet;
     wfl_arena             arena;
 
     assert_code(wfl_key_generate(&f->random, &made, &f->err), WFL_OK);
+    given.identity = made.pub;
     assert_code(wfl_key_write_private(&made, WFL_S("a~b"), &given, &text, &f->err), WFL_OK);
     assert_code(wfl_key_write_file(path_to("key"), wfl_slice_of(text.data, text.len), &f->err),
                 WFL_OK);
@@ -260,6 +268,8 @@ static void what_is_written_is_read_again(void **state)
     assert_true(wfl_slice_eq(server.endpoint, given.endpoint));
     assert_true(wfl_slice_eq(server.ca, given.ca));
     assert_true(wfl_slice_eq(server.pin, given.pin));
+    assert_true(server.has_identity);
+    assert_memory_equal(server.identity.bytes, made.pub.bytes, WFL_KEY_LEN);
     wfl_arena_fini(&arena);
     wfl_arena_init(&arena, &f->alloc, 0); /* no room for the packet */
     struct wfl_key_pair none = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sessions: the protocol's vector, the window of counters and its edges, how many may be open and
- * what makes room, what of a request's MAC is bound to what, and every refused allocation. */
+ * Sessions: the protocol's vector, how many may be open and what makes room, what of a request's
+ * MAC is bound to what, and every refused allocation. */
 #include "fixture.h"
 
 #include <nettle/hmac.h>
@@ -252,87 +252,6 @@ static void the_vector_is_met(void **state)
     check_request(v, prk);
     json_decref(keys);
     json_decref(v);
-}
-
-/* ---- the window */
-
-static void the_window_has_its_edges(void **state)
-{
-    static const struct {
-        const char *name;
-        uint64_t    first[3]; /* spent before; 0: none */
-        uint64_t    counter;
-        bool        fresh;
-    } cases[] = {
-        {"zero is none", {0}, 0, false},
-        {"the first", {0}, 1, true},
-        {"the first again", {1}, 1, false},
-        {"the one before", {2}, 1, true},
-        {"4095 back is in it", {4096}, 1, true},
-        {"4096 back is below", {4097}, 1, false},
-        {"4097 back is below", {4098}, 1, false},
-        {"4095 back, used", {1, 4096}, 1, false},
-        {"one ahead", {5}, 6, true},
-        {"4095 ahead", {5}, 4100, true},
-        {"4096 ahead", {5}, 4101, true},
-        {"used, far ahead, below", {5, 9000}, 5, false},
-        {"same bit of the ring, one round on", {5, 8197 - 4096 + 4096}, 8197 - 1, true},
-        {"a round and one on", {5, 4101}, 4102 - 4095, true},
-        {"the last", {1}, WFL_SESSION_COUNTER_MAX, true},
-        {"the last again", {WFL_SESSION_COUNTER_MAX}, WFL_SESSION_COUNTER_MAX, false},
-        {"before the last", {WFL_SESSION_COUNTER_MAX}, WFL_SESSION_COUNTER_MAX - 1, true},
-        {"4095 before the last", {WFL_SESSION_COUNTER_MAX}, WFL_SESSION_COUNTER_MAX - 4095, true},
-        {"4096 before the last", {WFL_SESSION_COUNTER_MAX}, WFL_SESSION_COUNTER_MAX - 4096, false},
-        {"behind the last", {1}, WFL_SESSION_COUNTER_MAX + 1, false},
-        {"the largest", {1}, UINT64_MAX, false},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < WFL_COUNT(cases); i++) {
-        struct counter_window w = {0}, before;
-
-        for (size_t k = 0; k < WFL_COUNT(cases[i].first) && cases[i].first[k] != 0; k++)
-            assert_true(counter_window_spend(&w, cases[i].first[k]));
-        before = w;
-        if (counter_window_spend(&w, cases[i].counter) != cases[i].fresh)
-            fail_msg("%s", cases[i].name);
-        if (!cases[i].fresh && memcmp(&before, &w, sizeof w) != 0)
-            fail_msg("%s: a refusal changed it", cases[i].name);
-    }
-}
-
-/* Against the plainest model: a set of what was used. */
-static void any_order_is_as_a_set_would_have_it(void **state)
-{
-    enum { SPACE = 40000, ROUNDS = 60 };
-    struct fixture *f = *state;
-    uint8_t        *used = calloc(SPACE + 1, 1);
-
-    for (int round = 0; round < ROUNDS; round++) {
-        struct counter_window w = {0};
-        uint64_t              highest = 0, reach = 1;
-
-        memset(used, 0, SPACE + 1);
-        for (int i = 0; i < 5000; i++) {
-            uint32_t draw;
-            uint64_t counter;
-            bool     fresh;
-
-            wfl_random_fill(&f->random, (uint8_t *)&draw, sizeof draw);
-            if (draw % 97 == 0) reach = 1u << (draw >> 8) % 14;
-            counter = highest + (draw >> 12) % (reach + 1);
-            if (draw % 3 == 0)
-                counter = highest > (draw >> 12) % 5000 ? highest - (draw >> 12) % 5000 : 1;
-            if (counter == 0 || counter > SPACE) continue;
-            fresh = !used[counter] && (counter > highest || highest - counter < 4096);
-            if (counter_window_spend(&w, counter) != fresh)
-                fail_msg("round %d, highest %llu, counter %llu", round, (unsigned long long)highest,
-                         (unsigned long long)counter);
-            if (fresh) used[counter] = 1;
-            if (counter > highest) highest = counter;
-        }
-    }
-    free(used);
 }
 
 /* ---- requests */
@@ -823,8 +742,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(the_vector_is_met),
-        T(the_window_has_its_edges),
-        T(any_order_is_as_a_set_would_have_it),
         T(a_request_is_bound_to_session_scope_and_time),
         T(a_refused_request_spends_nothing),
         T(a_write_says_whether_its_counter_was_spent),

@@ -63,6 +63,8 @@ static void check_written(const struct wfl_key_pair *pair, wfl_slice packet,
     assert(wfl_slice_eq(packet, packet_back) &&
            wfl_slice_eq(server->endpoint, server_back.endpoint) &&
            wfl_slice_eq(server->ca, server_back.ca) && wfl_slice_eq(server->pin, server_back.pin));
+    assert(server->has_identity == server_back.has_identity);
+    assert(memcmp(&server->identity, &server_back.identity, sizeof server->identity) == 0);
     wfl_key_pair_free(&back);
     wfl_arena_fini(&arena);
     wfl_secret_free(&text);

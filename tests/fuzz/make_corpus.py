@@ -169,6 +169,8 @@ def keyfiles():
         "wrong kid": dict(client["jwk"], kid=keys["root"]["thumbprint"]),
         "private": private,
         "credential": dict(private, packet=packet, endpoint="http://127.0.0.1:7410"),
+        "server": dict(private, packet=packet, server=keys["root2"]["jwk"]),
+        "server no key": dict(private, server="x"),
         "d of another": dict(private, d=other),
         "other curve": dict(client["jwk"], crv="X25519"),
         "small order": dict(client["jwk"], x=b64u(bytes(32)).decode()),

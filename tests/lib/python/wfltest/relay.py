@@ -9,10 +9,10 @@ class Relay:
 
     hold_up, hold_down: after so many more bytes that way nothing moves any more, and `held` is set; release() ends
     that and cuts what is open, resume() ends it and cuts nothing. cut_every: connections are cut each time so many bytes
-    have passed. `piece`: so many bytes at a time, each as a packet of its own."""
+    have passed. `piece`: so many bytes at a time, each as a packet of its own. `record`: keep what goes up, in `sent`."""
 
-    def __init__(self, target, piece=None):
-        self.piece = piece
+    def __init__(self, target, piece=None, record=False):
+        self.piece, self.record, self.sent = piece, record, []
         self.target = target
         self.up = self.down = self.open = self.cuts = 0
         self.cut_every = None
@@ -108,6 +108,8 @@ class Relay:
             while data := source.recv(1 << 16):
                 if not self._count(way, len(data), generation):
                     break
+                if self.record and way == "up":
+                    self.sent.append(data)
                 for at in range(0, len(data), self.piece or len(data)):
                     sink.sendall(data[at:at + (self.piece or len(data))])
         except OSError:
