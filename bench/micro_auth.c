@@ -100,6 +100,8 @@ static void subject_init(struct subject *s, unsigned links)
     struct wfl_auth_config config = {.clock = &wfl_clock_system,
                                      .random = &wfl_random_system,
                                      .alloc = &wfl_alloc_libc,
+                                     .sessions_per_client_max = UINT32_MAX,
+                                     .sessions_max = UINT32_MAX,
                                      .clock_skew_seconds = 3600}; /* one signature for all */
     wfl_error              err;
 
@@ -208,6 +210,93 @@ static void run_blake3(void *ctx, uint64_t n)
     }
 }
 
+/* ---- sessions */
+
+struct session_subject {
+    struct subject           *of;
+    struct wfl_session_answer answer;
+    struct wfl_secret         key;
+    struct wfl_auth_header    headers[4];
+    struct wfl_auth_request   request;
+    char                      authorization[64];
+    struct wfl_signed_headers made;
+};
+
+static void open_session(struct session_subject *s)
+{
+    struct wfl_session_request asked;
+    struct wfl_secret          private_key = {0};
+    struct wfl_identity        id;
+    wfl_error                  err;
+
+    wfl_secret_free(&s->key);
+    wfl_arena_reset(&s->of->arena);
+    must(wfl_auth_authenticate(s->of->auth, &s->of->request, &s->of->arena, &id, &err), &err,
+         "decide");
+    must(wfl_session_ask(&wfl_random_system, 60, &private_key, &asked, &err), &err, "ask");
+    must(wfl_auth_open_session(s->of->auth, &id, &asked, &s->of->root, &s->answer, &err), &err,
+         "open");
+    must(wfl_session_accept(&private_key, &asked, &s->answer, id.packet->text_sha256_hex,
+                            &s->of->root.pub, &s->key, &err),
+         &err, "accept");
+    wfl_secret_free(&private_key);
+    wfl_identity_fini(&id);
+}
+
+static void run_open(void *ctx, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        open_session(ctx);
+}
+
+static void sign_in_session(struct session_subject *s)
+{
+    wfl_error err;
+
+    s->request = (struct wfl_auth_request){.method = WFL_S("GET"),
+                                           .path = WFL_S("/v1/bench/2026/07/some-object.json"),
+                                           .authority = WFL_S("127.0.0.1:7410"),
+                                           .headers = s->headers};
+    must(wfl_session_sign(&s->key, s->answer.session, WFL_S("bench"), &s->request,
+                          wfl_clock_unix_ns(&wfl_clock_system), 1, &s->of->arena, &s->made, &err),
+         &err, "sign");
+    snprintf(s->authorization, sizeof s->authorization, "Session %s", s->answer.session);
+    s->headers[0] =
+        (struct wfl_auth_header){WFL_S("x-wfldb-timestamp"), wfl_slice_str(s->made.timestamp)};
+    s->headers[1] = (struct wfl_auth_header){WFL_S("x-wfldb-nonce"), wfl_slice_str(s->made.nonce)};
+    s->headers[2] =
+        (struct wfl_auth_header){WFL_S("x-wfldb-signature"), wfl_slice_str(s->made.signature)};
+    s->headers[3] =
+        (struct wfl_auth_header){WFL_S("authorization"), wfl_slice_str(s->authorization)};
+    s->request.header_count = 4;
+}
+
+static void run_session(void *ctx, uint64_t n)
+{
+    struct session_subject *s = ctx;
+    wfl_error               err;
+
+    for (uint64_t i = 0; i < n; i++) {
+        struct wfl_identity id;
+
+        wfl_arena_reset(&s->of->arena);
+        must(wfl_auth_authenticate(s->of->auth, &s->request, &s->of->arena, &id, &err), &err,
+             "decide");
+        wfl_identity_fini(&id);
+    }
+}
+
+static void measure_sessions(struct subject *one)
+{
+    struct session_subject s = {.of = one};
+
+    micro_time("open a session, both sides, and the request's decision", run_open, &s);
+    open_session(&s);
+    sign_in_session(&s);
+    micro_time("decide about a request in a session", run_session, &s);
+    wfl_secret_free(&s.key);
+}
+
 /* ---- nonces */
 
 struct counted { /* an allocator that knows what is out */
@@ -292,6 +381,7 @@ void micro_auth(void)
     micro_time("parse and verify a packet of three links", run_packet, &three);
     micro_time("decide about a request, packet of one link cached", run_authenticate, &one);
     micro_time("decide about a request, packet of three links cached", run_authenticate, &three);
+    measure_sessions(&one);
     micro_time("BLAKE3 of 4 KiB", run_blake3, &one);
     measure_nonces();
     subject_fini(&one);
