@@ -620,10 +620,7 @@ void watch_start(struct watch *w)
 
     r->watch = w;
     w->state = WATCH_ENDED;
-    w->expires_sec = INT64_MAX;
-    for (uint32_t i = 0; i < r->who.packet->link_count; i++)
-        if (r->who.packet->links[i].exp < w->expires_sec)
-            w->expires_sec = r->who.packet->links[i].exp;
+    w->expires_sec = r->who.expires_sec; /* the packet's end, or its session's */
     w->deadline_ns = now_ns() + (int64_t)w->wait_ms * 1000000;
     if (w->from == WFL_CHANGES_AFTER) w->told = w->at;
     if (!is_page(w)) w->limit = UINT32_MAX;

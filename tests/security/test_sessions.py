@@ -8,6 +8,7 @@ import time
 import pytest
 
 from wfltest import Client, Connection, Grant, Key, Server, issue
+from wfltest.changes import EVENTS, LINES, Stream
 from wfltest.http2 import Connection2
 from wfltest.keys import b64u, ulid
 from wfltest.session import TARGET, Ephemeral, ask, open_session
@@ -280,6 +281,15 @@ def test_a_session_ends_with_its_ttl(client1):
             time.sleep(0.05)
         refused = session.request("GET", "/v1/")
         assert refused.code == "session_unknown" and refused.header("www-authenticate") == "Bearer"
+
+
+@pytest.mark.parametrize("shape", [EVENTS, LINES])
+def test_a_stream_ends_with_its_session(client, bucket, shape):
+    with open_session(client, ttl=2) as session, Stream(session, bucket, shape, after="now") as stream:
+        client.put(bucket, "k", b"v")
+        assert stream.next()["key"] == "k"
+        assert stream.next() is None  # in good order
+        assert time.time() >= session.credential.expires
 
 
 @pytest.mark.parametrize("text", ["01JDFJ7Z7Q2S4T6V8X0A2C4E6G", "", "x", "01JDFJ7Z7Q2S4T6V8X0A2C4E6G " * 400, "ü"])
