@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from wfltest import Client, Connection, Grant, Key, Server
+from wfltest.session import open_session
 from wfltest.signing import nonce, timestamp
 
 
@@ -230,3 +231,44 @@ def test_nothing_dated_before_the_start_is_let_in(tmp_path, how):
 
 def test_the_refusal_says_what_helps(client):
     assert re.search("Date", client.request("GET", "/v1/", at=time.time() - 100).json["detail"])
+
+
+# ---- another server
+
+@pytest.fixture(scope="module")
+def twin(server):
+    """Of the same root; what one was asked is not asked of the other."""
+    with Server(root=server.root) as running:
+        yield running
+
+
+def captured(client, server):
+    """Requests that were meant for `server`, of every kind of credential."""
+    with open_session(client) as session:
+        yield "a read", "GET", client.headers("GET", "/v1/"), None
+        yield "a write", "PUT", client.headers("PUT", "/v1/replayed/k", body=b"x"), b"x"
+        yield "a session's read", "GET", session.headers("GET", "/v1/"), None
+        yield "a request for a session", "POST", client.headers("POST", "/v1/-/session", body=b"{}"), b"{}"
+
+
+@pytest.mark.parametrize("what", ["a read", "a write", "a session's read", "a request for a session"])
+def test_another_server_of_the_same_root_takes_nothing_meant_for_this_one(server, twin, what):
+    targets = {"a read": "/v1/", "a write": "/v1/replayed/k", "a session's read": "/v1/", "a request for a session": "/v1/-/session"}
+    with Client(server) as client:
+        method, headers, body = next((m, h, b) for name, m, h, b in captured(client, server) if name == what)
+    with Connection(twin.address) as connection:
+        answer = connection.request(method, targets[what], headers, body)
+        assert answer.code == ("session_unknown" if "session's" in what else "signature_invalid"), answer
+    with Client(server, key=client.key, packet=client.packet) as owner:  # and it is as good as before here
+        if what == "a read":
+            assert owner.connect().request(method, targets[what], headers, body).status == 200
+
+
+def test_what_is_revoked_here_is_not_revoked_there(server, twin):
+    """Each server keeps its own list; whoever runs several has to tell all of them."""
+    with Client(server, [Grant("*", ops=["admin"])]) as admin, Client(server) as client:
+        assert client.request("GET", "/v1/").status == 200
+        admin.expect(201, "POST", "/v1/-/revocations", body=b'{"kid":"%s"}' % client.key.thumb.encode())
+        assert client.request("GET", "/v1/").code == "packet_revoked"
+    with Client(twin, key=client.key, packet=client.packet) as there:
+        assert there.request("GET", "/v1/").status == 200
