@@ -3,7 +3,6 @@
  * wfldb-admin: keys and packets, which need no server, and what those who run one need. */
 #include "admin/admin.h"
 
-#include <sys/prctl.h>
 #include <sys/stat.h>
 
 static const char help_text[] =
@@ -64,7 +63,7 @@ int main(int argc, char **argv)
                     {"scrub", admin_scrub},     {"verify", admin_verify}};
     wfl_error err = {0};
 
-    (void)prctl(PR_SET_DUMPABLE, 0); /* private keys pass through here */
+    wfl_auth_guard_process();
     umask(077);
     cli_set_program("wfldb-admin");
     if (wfl_auth_init(&err) != WFL_OK) return cli_fail(CLI_FAILED, "%s", err.message);

@@ -10,6 +10,8 @@
 
 /* Once a process, before anything else here. WFL_INTERNAL where libsodium cannot start. */
 WFL_MUST_USE wfl_code wfl_auth_init(wfl_error *err);
+/* Keys will be in this process's memory: no core dumps, and nobody of the same user attaches. */
+void wfl_auth_guard_process(void);
 
 /* ---- secrets: guarded pages, never swapped or dumped, wiped when freed */
 

@@ -5,11 +5,21 @@
 #include "auth/auth_private.h"
 
 #include <sodium.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 wfl_code wfl_auth_init(wfl_error *err)
 {
     auth_json_init();
     return sodium_init() < 0 ? wfl_fail(err, WFL_INTERNAL, "libsodium cannot start") : WFL_OK;
+}
+
+void wfl_auth_guard_process(void)
+{
+    static const struct rlimit none = {0, 0};
+
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    (void)setrlimit(RLIMIT_CORE, &none);
 }
 
 wfl_code wfl_secret_new(size_t len, struct wfl_secret *out, wfl_error *err)

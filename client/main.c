@@ -4,7 +4,6 @@
 #include "client/commands.h"
 
 #include <stdlib.h>
-#include <sys/prctl.h>
 
 static const char help_text[] =
     "Usage: wfldb [OPTIONS] COMMAND ...\n"
@@ -300,7 +299,7 @@ int main(int argc, char **argv)
     wfl_error             err = {.code = WFL_OK};
     int                   status;
 
-    (void)prctl(PR_SET_DUMPABLE, 0);
+    wfl_auth_guard_process();
     cli_set_program("wfldb");
     if (wfl_auth_init(&err) != WFL_OK) return cli_fail(CLI_FAILED, "%s", err.message);
     status = parse(argc - 1, argv + 1, &g, &command);

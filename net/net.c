@@ -117,10 +117,7 @@ static wfl_code bind_all(struct wfl_net *n, uint32_t index, const char *text, wf
     for (uint32_t i = 0; i < n->reactor_count; i++) {
         int fd = open_listener(&address, len, false);
 
-        if (fd < 0 || listen(fd, BACKLOG) != 0) {
-            if (fd >= 0) close(fd);
-            return wfl_fail(err, WFL_IO, "cannot listen on %s: %s", text, strerror(errno));
-        }
+        if (fd < 0) return wfl_fail(err, WFL_IO, "cannot listen on %s: %s", text, strerror(errno));
         n->reactors[i].listen_fds[index] = fd;
         n->reactors[i].listener_count = index + 1;
     }
@@ -162,21 +159,16 @@ static void lift_parser_limit(void)
     http_parser_set_max_header_size(UINT32_MAX);
 }
 
-wfl_code wfl_net_start(const struct wfl_net_config *config, struct wfl_net **out, wfl_error *err)
+wfl_code wfl_net_bind(const struct wfl_net_config *config, struct wfl_net **out, wfl_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct wfl_net       *n = wfl_alloc_zero(config->alloc, 1, sizeof *n);
     wfl_code              rc;
 
     pthread_once(&once, lift_parser_limit);
-    if (n == NULL) {
-        wfl_tls_unref(config->tls);
-        return wfl_fail(err, WFL_NOMEM, "network: out of memory");
-    }
+    if (n == NULL) return wfl_fail(err, WFL_NOMEM, "network: out of memory");
     n->config = *config;
     n->config.listen = n->config.tls_listen = NULL;
-    n->config.tls = NULL;
-    n->tls = config->tls;
     wfl_mutex_init(&n->tls_lock, WFL_RANK_NET);
     if (n->config.arena_bytes_max == 0) n->config.arena_bytes_max = ARENA_BYTES_MAX;
     fill_limits(&n->config.limits);
@@ -187,8 +179,6 @@ wfl_code wfl_net_start(const struct wfl_net_config *config, struct wfl_net **out
         rc = bind_all(n, i, config->listen[i], err);
     for (uint32_t i = 0; i < config->tls_listen_count && rc == WFL_OK; i++)
         rc = bind_all(n, config->listen_count + i, config->tls_listen[i], err);
-    for (uint32_t i = 0; i < n->reactor_count && rc == WFL_OK; i++)
-        rc = reactor_start(&n->reactors[i], err);
     if (rc != WFL_OK) {
         wfl_net_stop(n, 0);
         wfl_net_free(n);
@@ -196,6 +186,31 @@ wfl_code wfl_net_start(const struct wfl_net_config *config, struct wfl_net **out
     }
     *out = n;
     return WFL_OK;
+}
+
+static wfl_code listen_all(struct wfl_net *n, wfl_error *err)
+{
+    for (uint32_t i = 0; i < n->reactor_count; i++) {
+        const struct reactor *r = &n->reactors[i];
+
+        for (uint32_t l = 0; l < r->listener_count; l++) {
+            if (listen(r->listen_fds[l], BACKLOG) != 0) {
+                return wfl_fail(err, WFL_IO, "cannot listen on %s: %s", n->addresses[l],
+                                strerror(errno));
+            }
+        }
+    }
+    return WFL_OK;
+}
+
+wfl_code wfl_net_serve(struct wfl_net *n, struct wfl_tls *tls, wfl_error *err)
+{
+    wfl_code rc = listen_all(n, err);
+
+    wfl_net_set_tls(n, tls);
+    for (uint32_t i = 0; i < n->reactor_count && rc == WFL_OK; i++)
+        rc = reactor_start(&n->reactors[i], err);
+    return rc;
 }
 
 const char *wfl_net_address(const struct wfl_net *n, uint32_t i)

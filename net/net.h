@@ -193,7 +193,6 @@ struct wfl_net_config {
     uint32_t                 listen_count;
     const char *const       *tls_listen; /* the same behind TLS, with ALPN */
     uint32_t                 tls_listen_count;
-    struct wfl_tls          *tls;      /* where there is any: the caller's reference, taken over */
     uint32_t                 reactors; /* 0: one a core; at most WFL_REACTORS_MAX */
     struct wfl_net_limits    limits;
     size_t                   arena_bytes_max; /* 0: 2 MiB */
@@ -214,10 +213,13 @@ struct wfl_net_stats {
     uint64_t tls_handshakes_failed;
 };
 
-/* Bind, listen and serve on threads of its own. WFL_IO with the address that could not be had, or
- * WFL_INVALID_REQUEST for one that is none. */
-WFL_MUST_USE wfl_code wfl_net_start(const struct wfl_net_config *config, struct wfl_net **out,
-                                    wfl_error *err);
+/* Bind the addresses; nothing is accepted yet, and there is no thread. WFL_IO with the address that
+ * could not be had, or WFL_INVALID_REQUEST for one that is none. */
+WFL_MUST_USE wfl_code wfl_net_bind(const struct wfl_net_config *config, struct wfl_net **out,
+                                   wfl_error *err);
+/* Once, after it: listen, and serve on threads of its own. `tls` (the caller's reference, taken
+ * over in every case) is there where a tls_listen is. WFL_IO. */
+WFL_MUST_USE wfl_code wfl_net_serve(struct wfl_net *n, struct wfl_tls *tls, wfl_error *err);
 /* The i-th address as bound, port filled in: "127.0.0.1:40123". NULL past the end. */
 const char *wfl_net_address(const struct wfl_net *n, uint32_t i);
 const char *wfl_net_tls_address(const struct wfl_net *n, uint32_t i);

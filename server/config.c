@@ -15,6 +15,12 @@
 
 #define CONFIG_FILE_MAX (64u << 10)
 
+/* Sanitizers and coverage do at the end of a process what a sandbox is there to prevent: builds
+ * with them (meson.build says which) have it off unless it is asked for. */
+#ifndef WFL_SANDBOX_DEFAULT
+#define WFL_SANDBOX_DEFAULT 1
+#endif
+
 struct number_row {
     const char *name;
     size_t      offset; /* of a uint64_t in struct wfl_config */
@@ -54,6 +60,8 @@ static const struct number_row numbers[] = {
     ROW(upload_ttl_seconds, 7 * 86400, 1, 365 * 86400,
         "an upload untouched for so long is removed"),
     ROW(verify_always, 0, 0, 1, "verify large contents at each reading, not at the first only"),
+    ROW(landlock, WFL_SANDBOX_DEFAULT, 0, 1, "once it serves, open no files but those it needs"),
+    ROW(seccomp, WFL_SANDBOX_DEFAULT, 0, 1, "once it serves, no system calls but those it needs"),
     ROW(access_log, 1, 0, 1, "a log line for each request"),
 };
 
@@ -74,12 +82,14 @@ static const char help_text[] =
     "  --tls-key FILE          its private key in PEM, readable for its owner alone\n"
     "                          (both are read again at SIGHUP)\n"
     "  --ops-listen ADDR:PORT  health and metrics, without credentials; default 127.0.0.1:7411\n"
+    "  --user NAME             started as root: whose rights to take once the addresses are bound\n"
     "  --config FILE           lines of NAME = VALUE, '#' begins a comment\n"
     "  --set NAME=VALUE        one setting; may be repeated\n"
     "  --help, --version\n"
     "\n"
     "Settings (also in the file, and as WFLDB_<NAME> in the environment):\n"
     "  data, root, listen, tls_listen, tls_cert, tls_key, ops_listen (lists by commas)\n"
+    "  user                            as --user\n"
     "  audience                        the audience that key packets may be bound to\n";
 
 static void print_help(void)
@@ -158,6 +168,7 @@ static wfl_code set_one(struct wfl_config *c, wfl_slice name, wfl_slice value, w
         return set_string(&c->data, value, err);
     }
     if (wfl_slice_eq(name, WFL_S("ops_listen"))) return set_string(&c->ops_listen, value, err);
+    if (wfl_slice_eq(name, WFL_S("user"))) return set_string(&c->user, value, err);
     if (wfl_slice_eq(name, WFL_S("audience"))) return set_string(&c->audience, value, err);
     if (wfl_slice_eq(name, WFL_S("tls_cert"))) return set_string(&c->tls_cert, value, err);
     if (wfl_slice_eq(name, WFL_S("tls_key"))) return set_string(&c->tls_key, value, err);
@@ -280,6 +291,7 @@ enum {
     OPT_TLS_CERT,
     OPT_TLS_KEY,
     OPT_OPS,
+    OPT_USER,
     OPT_SET,
     OPT_HELP,
     OPT_VERSION
@@ -293,6 +305,7 @@ static const struct option options[] = {
     {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
     {"tls-key", required_argument, NULL, OPT_TLS_KEY},
     {"ops-listen", required_argument, NULL, OPT_OPS},
+    {"user", required_argument, NULL, OPT_USER},
     {"set", required_argument, NULL, OPT_SET},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -313,6 +326,8 @@ static wfl_code apply_flag(struct wfl_config *c, int flag, wfl_slice value, stru
         return set_one(c, WFL_S("tls_cert"), value, err);
     case OPT_TLS_KEY:
         return set_one(c, WFL_S("tls_key"), value, err);
+    case OPT_USER:
+        return set_one(c, WFL_S("user"), value, err);
     case OPT_OPS:
         return set_one(c, WFL_S("ops_listen"), value, err);
     case OPT_SET:
@@ -437,6 +452,7 @@ void wfl_config_fini(struct wfl_config *c)
     free(c->data);
     free(c->ops_listen);
     free(c->audience);
+    free(c->user);
     free(c->tls_cert);
     free(c->tls_key);
     free_list(c->listen, &c->listen_count);

@@ -21,6 +21,7 @@ struct wfl_config { /* strings are the config's until fini */
     char    *roots[WFL_CONFIG_ROOTS_MAX];
     uint32_t root_count;
     char    *audience; /* NULL: none */
+    char    *user;     /* whose rights to take when started as root; NULL: stay */
 
     /* All numbers have a default and bounds in the table of config.c. */
     uint64_t reactors;
@@ -47,6 +48,8 @@ struct wfl_config { /* strings are the config's until fini */
     uint64_t rewrite_bytes_per_second;
     uint64_t upload_ttl_seconds;
     uint64_t verify_always; /* 1: each chunk each time it is read */
+    uint64_t landlock;      /* 1: files by need */
+    uint64_t seccomp;       /* 1: system calls by need */
     uint64_t access_log;    /* 1: a line a request */
 };
 

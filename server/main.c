@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,12 +64,13 @@ static int serve(const struct wfl_config *config)
 
     block_signals(&signals);
     rc = wfl_auth_init(&err);
-    if (rc == WFL_OK) rc = wfl_log_new(STDERR_FILENO, &wfl_clock_system, &log, &err);
     if (rc != WFL_OK) {
         fprintf(stderr, "wfldb-server: %s\n", err.message);
         return EXIT_FAILURE;
     }
-    rc = wfl_server_start(config, log, &server, &err);
+    rc = wfl_server_prepare(config, &server, &err);
+    if (rc == WFL_OK) rc = wfl_log_new(STDERR_FILENO, &wfl_clock_system, &log, &err);
+    if (rc == WFL_OK) rc = wfl_server_start(&server, log, &err);
     if (rc == WFL_OK) wait_for_end(&signals, &server, log);
     wfl_server_stop(&server);
     if (rc == WFL_OK) wfl_log_text(log, WFL_LOG_INFO, "stopped", "all requests finished");
@@ -85,8 +85,7 @@ int main(int argc, char **argv)
     wfl_error         err = {0};
     int               status = EXIT_SUCCESS;
 
-    /* Keys are in this process's memory: no core dumps, no attaching. */
-    (void)prctl(PR_SET_DUMPABLE, 0);
+    wfl_auth_guard_process();
     umask(077);
     raise_file_limit();
     switch (wfl_config_load(argc, argv, environ, &config, &err)) {

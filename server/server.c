@@ -30,9 +30,6 @@ static wfl_code lock_folder(struct wfl_server *s, wfl_error *err)
 {
     char path[PATH_BYTES_MAX], pid[32] = {0};
 
-    if (mkdir(s->config->data, 0700) != 0 && errno != EEXIST) {
-        return wfl_fail(err, WFL_IO, "data folder %s: %s", s->config->data, strerror(errno));
-    }
     if (join(s->config->data, "lock", path, err) != WFL_OK) return err->code;
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0) return wfl_fail(err, WFL_IO, "%s: %s", path, strerror(errno));
@@ -195,23 +192,19 @@ static wfl_code name_option(wfl_error *err, const char *option)
     return wfl_fail(err, why.code, "%s; name another address with %s", why.message, option);
 }
 
-static wfl_code listen_all(struct wfl_server *s, wfl_error *err)
+static wfl_code bind_all(struct wfl_server *s, wfl_error *err)
 {
     const struct wfl_config *c = s->config;
     struct wfl_net_config    net = net_config(c), ops = net_config(c);
-    struct wfl_tls_facts     facts = {0};
     wfl_code                 rc;
 
     net.listen = (const char *const *)c->listen;
     net.listen_count = c->listen_count;
     net.tls_listen = (const char *const *)c->tls_listen;
     net.tls_listen_count = c->tls_listen_count;
-    rc = certificate_load(c, &net.tls, err);
-    if (rc != WFL_OK) return rc;
-    if (net.tls != NULL) facts = *wfl_tls_facts(net.tls);
     net.reactors = (uint32_t)c->reactors;
     net.handler = wfl_request_handler(s);
-    rc = wfl_net_start(&net, &s->net, err);
+    rc = wfl_net_bind(&net, &s->net, err);
     if (rc != WFL_OK) {
         return name_option(err, c->tls_listen_count == 0 ? "--listen" : "--listen or --tls-listen");
     }
@@ -220,10 +213,63 @@ static wfl_code listen_all(struct wfl_server *s, wfl_error *err)
     ops.reactors = 1;
     ops.limits.connections_max = 256;
     ops.handler = wfl_ops_handler(s);
-    rc = wfl_net_start(&ops, &s->ops, err);
-    if (rc != WFL_OK) return name_option(err, "--ops-listen");
-    if (c->tls_listen_count > 0) certificate_log(s, &facts);
-    return WFL_OK;
+    rc = wfl_net_bind(&ops, &s->ops, err);
+    return rc == WFL_OK ? rc : name_option(err, "--ops-listen");
+}
+
+/* What is read after this moment, or may be at a reload. */
+static wfl_code close_files(struct wfl_server *s, wfl_error *err)
+{
+    const struct wfl_config *c = s->config;
+    struct wfl_sandbox_files files = {.writable = c->data};
+
+    if (!c->landlock) return WFL_OK;
+    for (uint32_t i = 0; i < c->root_count; i++)
+        files.readable[files.readable_count++] = c->roots[i];
+    if (c->tls_listen_count > 0) {
+        files.readable[files.readable_count++] = c->tls_cert;
+        files.readable[files.readable_count++] = c->tls_key;
+    }
+    return wfl_sandbox_files(&files, &s->files, err);
+}
+
+wfl_code wfl_server_prepare(const struct wfl_config *config, struct wfl_server *out, wfl_error *err)
+{
+    wfl_code rc;
+
+    memset(out, 0, sizeof *out);
+    out->config = config;
+    out->lock_fd = -1;
+    rc = bind_all(out, err);
+    if (rc == WFL_OK) rc = wfl_privileges_drop(config->user, config->data, &out->privileges, err);
+    return rc == WFL_OK ? close_files(out, err) : rc;
+}
+
+static wfl_code serve(struct wfl_server *s, struct wfl_tls *tls, wfl_error *err)
+{
+    wfl_code rc = wfl_net_serve(s->net, tls, err);
+
+    if (rc == WFL_OK) rc = wfl_net_serve(s->ops, NULL, err);
+    if (rc == WFL_OK && s->config->seccomp) rc = wfl_sandbox_calls(&s->calls, err);
+    return rc;
+}
+
+static void log_sandbox(struct wfl_server *s)
+{
+    if (s->privileges.as_root) {
+        wfl_log_text(s->log, WFL_LOG_WARN, "running_as_root",
+                     "nothing here needs root; start as another user, or name one with --user");
+    }
+    if (s->privileges.folder_closed) {
+        wfl_log_text(s->log, WFL_LOG_WARN, "data_folder_closed",
+                     "others could look into the data folder; its mode is 0700 now");
+    }
+    if (s->files == WFL_SANDBOX_MISSING)
+        wfl_log_text(s->log, WFL_LOG_WARN, "sandbox_missing",
+                     "this kernel has no Landlock: files are not closed off");
+    if (s->calls == WFL_SANDBOX_MISSING)
+        wfl_log_text(s->log, WFL_LOG_WARN, "sandbox_missing",
+                     "this kernel has no seccomp: system calls are not closed off");
 }
 
 static void log_ready(struct wfl_server *s)
@@ -253,23 +299,30 @@ static void log_ready(struct wfl_server *s)
     wfl_log_end(&line);
 }
 
-wfl_code wfl_server_start(const struct wfl_config *config, struct wfl_log *log,
-                          struct wfl_server *out, wfl_error *err)
+wfl_code wfl_server_start(struct wfl_server *s, struct wfl_log *log, wfl_error *err)
 {
-    wfl_code rc;
+    struct wfl_tls      *tls = NULL;
+    struct wfl_tls_facts facts = {0};
+    wfl_code             rc;
 
-    memset(out, 0, sizeof *out);
-    out->config = config;
-    out->log = log;
-    out->lock_fd = -1;
-    rc = lock_folder(out, err);
-    if (rc == WFL_OK) rc = load_identity(out, err);
-    if (rc == WFL_OK) rc = open_store(out, err);
+    s->log = log;
+    rc = lock_folder(s, err);
+    if (rc == WFL_OK) rc = load_identity(s, err);
+    if (rc == WFL_OK) rc = certificate_load(s->config, &tls, err);
+    if (tls != NULL) facts = *wfl_tls_facts(tls);
+    if (rc == WFL_OK) rc = open_store(s, err);
     /* Last before listening: requests dated before this moment are refused for good. */
-    if (rc == WFL_OK) rc = open_auth(out, err);
-    if (rc == WFL_OK) rc = listen_all(out, err);
-    if (rc == WFL_OK) log_ready(out);
-    return rc;
+    if (rc == WFL_OK) rc = open_auth(s, err);
+    if (rc == WFL_OK) {
+        rc = serve(s, tls, err);
+    } else {
+        wfl_tls_unref(tls);
+    }
+    if (rc != WFL_OK) return rc;
+    log_sandbox(s);
+    if (s->config->tls_listen_count > 0) certificate_log(s, &facts);
+    log_ready(s);
+    return WFL_OK;
 }
 
 void wfl_server_reload(struct wfl_server *s)

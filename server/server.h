@@ -18,6 +18,8 @@
 #include "net/net.h"
 #include "server/config.h"
 #include "server/log.h"
+#include "server/privileges.h"
+#include "server/sandbox.h"
 #include "server/target.h"
 #include "store/store.h"
 
@@ -35,15 +37,20 @@ struct wfl_server {
     struct wfl_key_pair      identity;
     _Atomic int64_t          tls_not_after; /* Unix seconds; 0: no TLS */
     int                      lock_fd;
+    struct wfl_privileges    privileges;
+    enum wfl_sandbox_state   files, calls; /* closed off */
     _Atomic int              stopping;
     _Atomic uint64_t         answers[6]; /* by status class, for metrics */
     _Atomic uint64_t         body_bytes; /* of bodies in memory, what is above the first 64 KiB */
 };
 
-/* Reads roots and identity, opens engine and store, starts the listeners, logs the ready line. On
- * failure `out` needs a stop all the same. */
-WFL_MUST_USE wfl_code wfl_server_start(const struct wfl_config *config, struct wfl_log *log,
-                                       struct wfl_server *out, wfl_error *err);
+/* The first half of the start, without any thread: binds the addresses, takes the user's rights,
+ * closes off all files that are not needed. On failure `out` needs a stop all the same. */
+WFL_MUST_USE wfl_code wfl_server_prepare(const struct wfl_config *config, struct wfl_server *out,
+                                         wfl_error *err);
+/* The second: reads roots and identity, opens engine and store, serves, closes off all system calls
+ * that are not needed, logs the ready line. The same on failure. */
+WFL_MUST_USE wfl_code wfl_server_start(struct wfl_server *s, struct wfl_log *log, wfl_error *err);
 /* What may change while it serves is read again: the certificate. The first thread only. What is
  * wrong is logged, and changes nothing. */
 void wfl_server_reload(struct wfl_server *s);
