@@ -143,7 +143,7 @@ def test_readmes_first_five_minutes_are_true(start, tmp_path):
     (tmp_path / "build").symlink_to(os.environ["WFL_BUILD_ROOT"])
     said = shell(script, tmp_path, environment={"WFLDB_ENDPOINT": f"http://{address}"})
     with open(os.path.join(source_root(), "README.md")) as readme:
-        assert said.count(readme.read()) == 3  # cat, the guest's cat, curl.sh's get
+        assert said.count(readme.read()) == 4  # cat, the guest's cat, the shared URL, curl.sh's get
     for words in ("photos is made", "docs/readme.md", "get,scan in photos below 'docs/'", "accepted now"):
         assert words in said
 

@@ -2,32 +2,35 @@
 """examples/session.pl: with a session's key for one bucket, a language that can do no more than HMAC is a client."""
 import json
 import os
+import shlex
 import subprocess
 
 import pytest
 
-from wfltest import Client, Grant, source_root
+from wfltest import Grant, Key, binary, issue, source_root
 from wfltest.client import path_of
-from wfltest.session import mac_key, open_session
 
 SCRIPT = os.path.join(source_root(), "examples", "session.pl")
 
 
 @pytest.fixture
 def run(server, bucket, tmp_path):
-    """The script with the variables that `wfldb session` prints; only what it has to know is in them."""
-    with Client(server, [Grant(bucket, ops=["get", "put", "delete", "scan"])]) as client, open_session(client) as session:
-        opened = session.credential
-        environment = {"PATH": os.environ["PATH"], "WFLDB_ENDPOINT": f"http://{server.address}", "WFLDB_SESSION": opened.text,
-                       "WFLDB_SCOPE": bucket, "WFLDB_MAC_KEY": mac_key(opened.prk, bucket)}
+    """The script with the variables that `wfldb session` prints, and no others."""
+    key, path = Key(), tmp_path / "credential.json"
+    path.write_text(key.file(issue(server.root, key, [Grant(bucket, ops=["get", "put", "delete", "scan"])]), f"http://{server.address}"))
+    path.chmod(0o600)
+    printed = subprocess.run([binary("wfldb"), "--credential", str(path), "session", "--bucket", bucket, "--ttl", "5m"], capture_output=True,
+                             text=True, timeout=60, check=True).stdout
+    environment = {"PATH": os.environ["PATH"], **dict(shlex.split(line)[0].split("=", 1) for line in printed.splitlines())}
+    assert environment["WFLDB_SCOPE"] == bucket
 
-        def call(*words, status=0, **changes):
-            done = subprocess.run([SCRIPT, *words], capture_output=True, timeout=60, cwd=tmp_path, env={**environment, **changes})
-            assert done.returncode == status, (words, done)
-            if status != 0:
-                assert done.stdout == b"" and done.stderr.startswith(b"session.pl: ") and done.stderr.count(b"\n") == 1, done
-            return done.stdout if status == 0 else done.stderr.decode()
-        yield call
+    def call(*words, status=0, **changes):
+        done = subprocess.run([SCRIPT, *words], capture_output=True, timeout=60, cwd=tmp_path, env={**environment, **changes})
+        assert done.returncode == status, (words, done)
+        if status != 0:
+            assert done.stdout == b"" and done.stderr.startswith(b"session.pl: ") and done.stderr.count(b"\n") == 1, done
+        return done.stdout if status == 0 else done.stderr.decode()
+    return call
 
 
 def test_it_stores_reads_lists_and_removes(run, client1, bucket, tmp_path):
