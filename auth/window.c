@@ -5,7 +5,7 @@
  * is cleared whole. */
 #include "auth/auth_private.h"
 
-#define WORDS (COUNTER_WINDOW / 64 * 2)
+#define WORDS WFL_COUNT(((struct counter_window *)0)->words)
 
 /* Clear the words that lie behind that of `highest`, up to that of `counter`. */
 static void enter_words(struct counter_window *w, uint64_t counter)

@@ -16,10 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SESSION_AFTER   8
-#define AGAIN_AFTER     64 /* requests, where it could not be opened */
-#define TTL_SECONDS     3600
-#define MARGIN_SECONDS  10 /* given up so long before its end: clocks and requests take time */
+#define SESSION_AFTER 8
+#define AGAIN_AFTER   64 /* requests, where it could not be opened */
+#define TTL_SECONDS   3600
+#define MARGIN_SECONDS                                                                             \
+    INT64_C(10) /* given up so long before its end: clocks and requests take time */
 #define OPEN_TIMEOUT_MS 10000L
 #define SCOPE_OF_SYSTEM WFL_S("-")
 

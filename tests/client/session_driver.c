@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * session_driver URL CREDENTIAL-FILE SESSION-AFTER: one handle of libwfldb that does what its
- * standard input says, a line each, and answers each with a line. test_library_sessions.py drives it. */
+ * standard input says, a line each, and answers each with a line. test_library_sessions.py drives
+ * it. */
 #include "client/wfldb.h"
 
 #include <stdio.h>
