@@ -121,19 +121,20 @@ struct wfl_limits { /* UINT64_MAX: no limit */
     uint64_t bytes_per_second;
 };
 
-struct wfl_link {                  /* one JWT, decoded; slices point into the packet's arena */
-    wfl_slice         signed_text; /* header "." payload, in the packet's text */
-    uint8_t           signature[WFL_SIGNATURE_LEN];
-    wfl_slice         kid;
-    wfl_ulid          jti;
-    char              jti_text[WFL_ULID_TEXT_LEN + 1];
-    wfl_slice         sub; /* empty where absent */
-    bool              has_aud;
-    wfl_slice         aud;
-    int64_t           iat, nbf, exp; /* Unix seconds; nbf is iat where absent */
-    wfl_public_key    holder;
-    wfl_thumb         holder_thumb;
-    unsigned          delegate;
+struct wfl_link {               /* one JWT, decoded; slices point into the packet's arena */
+    wfl_slice      signed_text; /* header "." payload, in the packet's text */
+    uint8_t        signature[WFL_SIGNATURE_LEN];
+    wfl_slice      kid;
+    uint8_t        id[16]; /* of the SHA-256 of signed_text: what else says the same is the same */
+    wfl_ulid       jti;
+    char           jti_text[WFL_ULID_TEXT_LEN + 1];
+    wfl_slice      sub; /* empty where absent */
+    bool           has_aud;
+    wfl_slice      aud;
+    int64_t        iat, nbf, exp; /* Unix seconds; nbf is iat where absent */
+    wfl_public_key holder;
+    wfl_thumb      holder_thumb;
+    unsigned       delegate;
     struct wfl_grant *grants;
     uint32_t          grant_count;
     struct wfl_limits limits;

@@ -281,6 +281,7 @@ static wfl_code decode_part(struct parse *p, wfl_slice part, json_t **out)
 static wfl_code parse_link(struct parse *p, wfl_slice text, struct wfl_link *link)
 {
     wfl_slice rest = text, header, payload;
+    uint8_t   digest[32];
     json_t   *json = NULL;
     size_t    len;
     wfl_code  rc;
@@ -289,6 +290,8 @@ static wfl_code parse_link(struct parse *p, wfl_slice text, struct wfl_link *lin
         return malformed(p, "a link has three parts");
     }
     link->signed_text = wfl_slice_of(text.data, header.len + 1 + payload.len);
+    auth_sha256(link->signed_text, digest);
+    memcpy(link->id, digest, sizeof link->id);
     if (rest.len != WFL_B64U_LEN(WFL_SIGNATURE_LEN) ||
         !wfl_b64u_decode(rest, link->signature, WFL_SIGNATURE_LEN, &len) ||
         len != WFL_SIGNATURE_LEN) {

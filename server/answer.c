@@ -4,6 +4,7 @@
  * Texts of server faults stay in the log; the client gets their title. */
 #include "server/server.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PROBLEM_BYTES_MAX 8192 /* 1000 indices of ops included */
@@ -44,6 +45,7 @@ static void send(struct request *r, struct answer *a, int status, struct wfl_bod
     };
     r->status = status;
     r->sent_bytes = length == LENGTH_UNKNOWN ? 0 : more ? length : part.bytes.len;
+    if (status < 400) rates_moved(r, part.bytes.len);
     r->server->answers[status >= 100 && status < 600 ? status / 100 : 0]++;
     wfl_exchange_respond(r->x, &response);
 }
@@ -147,6 +149,7 @@ void answer_problem(struct request *r, struct answer *a, const wfl_error *err)
     struct answer        own = {0};
     struct wfl_body_part part = {.bytes = wfl_slice_of(last_words, sizeof last_words - 1)};
     int                  status = wfl_code_http(err->code);
+    char                 retry[16];
     wfl_buf              text;
 
     if (a == NULL) a = &own;
@@ -163,7 +166,10 @@ void answer_problem(struct request *r, struct answer *a, const wfl_error *err)
     }
     answer_header(a, WFL_S("content-type"), WFL_S("application/problem+json"));
     if (status == 401) answer_header(a, WFL_S("www-authenticate"), WFL_S("Bearer"));
-    if (status == 429 || status == 503) answer_header(a, WFL_S("retry-after"), WFL_S("1"));
+    if (status == 429 || status == 503) {
+        snprintf(retry, sizeof retry, "%u", r->retry_after == 0 ? 1 : r->retry_after);
+        answer_header_copy(r, a, WFL_S("retry-after"), wfl_slice_str(retry));
+    }
     send(r, a, status, part, part.bytes.len, false);
 }
 

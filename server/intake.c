@@ -166,6 +166,7 @@ static void fill(struct request *r)
     unsigned       at = (in->first + in->full) % BUFFERS;
     size_t         cap = WFL_CHUNK_BYTES;
 
+    if (rates_pause(r)) return; /* the socket is not read until its time has come */
     if (in->buffers[at] == NULL) in->buffers[at] = wfl_alloc_get(&wfl_alloc_libc, WFL_CHUNK_BYTES);
     if (in->buffers[at] == NULL) {
         fail(r, WFL_NOMEM, "a body's window: out of memory");
@@ -257,6 +258,11 @@ void intake_on_body(struct request *r, size_t n, bool end)
         return;
     }
     advance(r);
+}
+
+void intake_on_timer(struct request *r)
+{
+    if (r->status == 0 && !r->intake->reading && !r->intake->ended) advance(r);
 }
 
 void request_take_content(struct request *r, uint64_t max, int64_t small_max,

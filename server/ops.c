@@ -3,6 +3,7 @@
  * The listener for those who run the server: health and metrics, without credentials, on loopback
  * by default. Live says that the process turns; ready that it would take a write now. */
 #include "server/server.h"
+#include "server/throttle.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -139,6 +140,11 @@ static void write_metrics(struct wfl_server *s, wfl_buf *text)
            net.tls_handshakes_failed);
     metric(text, "tls_certificate_expires_seconds", "gauge",
            "End of the certificate in use, Unix time; 0 without TLS.", (uint64_t)s->tls_not_after);
+    metric(text, "rate_limited_total", "counter", "Requests refused by a rate.", s->rate_limited);
+    metric(text, "rates", "gauge", "Links and buckets whose rates are in use.",
+           throttle_count(s->throttle));
+    metric(text, "revocations", "gauge", "Revocations in force.",
+           wfl_store_revocation_count(s->store));
     metric(text, "requests_open", "gauge", "Requests under way.", net.exchanges);
     metric(text, "watchers", "gauge", "Requests that wait for changes.",
            watch_hub_count(s->watches));

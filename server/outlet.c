@@ -76,6 +76,7 @@ static bool send_piece(struct request *r, struct wfl_piece *piece)
     *piece = (struct wfl_piece){0};
     o->in_hand++;
     o->left -= s->piece.len;
+    rates_moved(r, s->piece.len);
     part.bytes.len = s->piece.len;
     part.in_file = wfl_exchange_sends_files(r->x);
     part.fd = s->piece.blob.fd;
@@ -150,7 +151,7 @@ static void after_open(struct request *r)
         if (!send_piece(r, &o->next[i])) return;
     o->next_count = 0;
     o->working = false;
-    if (o->turn < TURN_MAX) o->turn *= 2;
+    if (o->turn < TURN_MAX && !rates_bound_bytes(r)) o->turn *= 2;
     if (wfl_exchange_is_open(r->x)) advance(r);
 }
 
@@ -163,6 +164,7 @@ static void advance(struct request *r)
         break_off(r);
         return;
     }
+    if (o->begun && rates_pause(r)) return;
     o->working = true;
     r->work = (struct wfl_engine_work){.flow = wfl_get_flow(&r->op.get),
                                        .bytes = o->turn * (uint64_t)WFL_CHUNK_BYTES,
@@ -180,6 +182,11 @@ static void advance(struct request *r)
         break_off(r);
     else
         answer_problem(r, NULL, &r->err);
+}
+
+void outlet_on_timer(struct request *r)
+{
+    advance(r);
 }
 
 void request_send_content(struct request *r, struct answer *a, int status, uint64_t first,

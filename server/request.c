@@ -152,13 +152,27 @@ void request_work(struct request *r, uint64_t flow, uint64_t bytes,
 
 wfl_code request_admit(struct request *r, wfl_error *err)
 {
+    wfl_code rc = rates_admit(r, err);
+
+    if (rc != WFL_OK || r->anonymous) return rc;
     return wfl_auth_spend_nonce(r->server->auth, &r->who, err);
+}
+
+wfl_code request_admit_batch(struct request *r, const struct wfl_batch_op *ops, uint32_t count,
+                             wfl_error *err)
+{
+    wfl_code rc = rates_admit_batch(r, ops, count, err);
+
+    return rc == WFL_OK ? wfl_auth_spend_nonce(r->server->auth, &r->who, err) : rc;
 }
 
 bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key)
 {
-    if (r->anonymous && op == WFL_OP_GET) return true; /* its bucket is public */
-    if (!wfl_packet_grants(r->who.packet, op, bucket, key)) {
+    bool is_public = r->anonymous && op == WFL_OP_GET; /* its bucket is */
+
+    r->manages = op == WFL_OP_MANAGE || op == WFL_OP_ADMIN;
+    if (!is_public &&
+        (r->who.packet == NULL || !wfl_packet_grants(r->who.packet, op, bucket, key))) {
         wfl_fail(&r->err, WFL_FORBIDDEN, "the key packet does not grant %s here", wfl_op_name(op));
     } else if (request_admit(r, &r->err) == WFL_OK) {
         return true;
@@ -251,6 +265,7 @@ static void on_body(void *ctx, struct wfl_exchange *x, size_t n, bool end)
 
     (void)ctx;
     r->body_len += n;
+    rates_moved(r, n);
     if (r->intake != NULL) {
         intake_on_body(r, n, end);
     } else if (r->body_len > r->body_max) {
@@ -458,8 +473,15 @@ static void on_end(void *ctx, struct wfl_exchange *x, bool ok)
 
 static void on_timer(void *ctx, struct wfl_exchange *x)
 {
+    struct request *r = wfl_exchange_user(x);
+
     (void)ctx;
-    watch_on_timer(wfl_exchange_user(x)); /* nobody else sets one */
+    if (r->watch != NULL)
+        watch_on_timer(r);
+    else if (r->outlet != NULL)
+        outlet_on_timer(r);
+    else if (r->intake != NULL)
+        intake_on_timer(r);
 }
 
 static void on_drain(void *ctx, struct wfl_exchange *x)

@@ -121,7 +121,10 @@ static wfl_code permit_all(struct request *r)
 
     for (uint32_t i = 0; rc == WFL_OK && i < r->op.batch->batch.count; i++)
         rc = permit_op(r, i, &r->err);
-    return rc == WFL_OK ? request_admit(r, &r->err) : rc;
+    return rc != WFL_OK ? rc
+           : r->target.bucket.len > 0
+               ? request_admit(r, &r->err)
+               : request_admit_batch(r, r->op.batch->batch.ops, r->op.batch->batch.count, &r->err);
 }
 
 /* ---- the body */

@@ -46,7 +46,7 @@ void route_session(struct request *r)
         answer_problem(r, NULL, &r->err);
     } else if (!wfl_slice_eq(head->method, WFL_S("POST"))) {
         answer_not_allowed(r, "POST");
-    } else if (wfl_auth_spend_nonce(r->server->auth, &r->who, &r->err) != WFL_OK) {
+    } else if (request_admit(r, &r->err) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
     } else {
         r->body_too_large = WFL_INVALID_JSON;

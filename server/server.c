@@ -5,6 +5,7 @@
  * before. Stop: no new connections, requests under way finish, then store and engine close; the
  * engine's last callbacks may still post to exchanges, so net is freed after it. */
 #include "server/server.h"
+#include "server/throttle.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define PATH_BYTES_MAX 4096
+#define LIMITS_MAX     (1u << 18) /* links and buckets whose rates are in use at a time */
 
 static wfl_code join(const char *folder, const char *name, char out[PATH_BYTES_MAX], wfl_error *err)
 {
@@ -161,6 +163,7 @@ static wfl_code open_store(struct wfl_server *s, wfl_error *err)
     }
     if (rc == WFL_OK) rc = scrub_new(s, &s->scrub, err);
     if (rc == WFL_OK) rc = watch_hub_new(s, &s->watches, err);
+    if (rc == WFL_OK) rc = throttle_new(LIMITS_MAX, &wfl_alloc_libc, &s->throttle, err);
     return rc;
 }
 
@@ -343,6 +346,7 @@ void wfl_server_stop(struct wfl_server *s)
     wfl_net_free(s->net);
     wfl_net_free(s->ops);
     watch_hub_free(s->watches);
+    throttle_free(s->throttle);
     wfl_store_close(s->store);
     wfl_engine_close(s->engine);
     wfl_auth_free(s->auth);

@@ -34,6 +34,8 @@ struct wfl_server {
     struct scrub            *scrub;
     struct watch_hub        *watches;
     struct wfl_revocations   revocations;
+    struct throttle         *throttle;
+    _Atomic uint64_t         rate_limited; /* requests, for metrics */
     struct wfl_key_pair      identity;
     _Atomic int64_t          tls_not_after; /* Unix seconds; 0: no TLS */
     int                      lock_fd;
@@ -107,13 +109,15 @@ struct request {
     void (*resume)(struct request *r);  /* on the reactor, when the store has answered */
     void (*release)(struct request *r); /* what the route holds; at the very end; may be NULL */
 
-    struct outlook *outlook;   /* before a large body is received; in the arena */
-    bool            anonymous; /* no credential: a read of a bucket that is public */
-    enum wfl_as_of  as_of;     /* of a read of the past, and ... */
-    wfl_ulid        when;      /* ... which, or which version is erased */
-    struct intake  *intake;    /* of a body that is not received whole; in the arena */
-    struct outlet  *outlet;    /* of a content that is not sent from memory; in the arena */
-    struct watch   *watch;     /* of changes; in the arena */
+    struct outlook *outlook;     /* before a large body is received; in the arena */
+    bool            manages;     /* an operation on the bucket itself: not bound by its rates */
+    uint32_t        retry_after; /* seconds, of an answer that says so; 0: one */
+    bool            anonymous;   /* no credential: a read of a bucket that is public */
+    enum wfl_as_of  as_of;       /* of a read of the past, and ... */
+    wfl_ulid        when;        /* ... which, or which version is erased */
+    struct intake  *intake;      /* of a body that is not received whole; in the arena */
+    struct outlet  *outlet;      /* of a content that is not sent from memory; in the arena */
+    struct watch   *watch;       /* of changes; in the arena */
 
     uint8_t *body; /* whole, from the libc allocator */
     size_t   body_len, body_cap;
@@ -221,15 +225,31 @@ void request_answer_stored(struct request *r, const wfl_ulid *version, uint64_t 
                            const wfl_hash *blake3, bool created);
 /* What a write may hold: bucket, packet and protocol (route_object.c). BUCKET_NOT_FOUND, NOMEM. */
 WFL_MUST_USE wfl_code request_object_max(struct request *r, uint64_t *max, wfl_error *err);
-/* What is judged of a request once it is granted: its nonce. Of one with a credential. REPLAYED,
- * RATE_LIMITED, NOMEM. */
+/* What is judged of a request once it is granted: rates, then its nonce. REPLAYED, RATE_LIMITED,
+ * NOMEM. */
 WFL_MUST_USE wfl_code request_admit(struct request *r, wfl_error *err);
+/* The same for a batch across buckets, each of which is bound by its own rates. */
+WFL_MUST_USE wfl_code request_admit_batch(struct request *r, const struct wfl_batch_op *ops,
+                                          uint32_t count, wfl_error *err);
 /* Has its packet been revoked while it was under way? Then the request's error says so. */
 bool request_is_revoked(struct request *r);
-/* Grant, then nonce. False: answered already. */
+/* Grant, then rates and nonce. False: answered already. */
 bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key);
 /* "durable" unless X-WflDB-Durability says buffered. False: answered INVALID_HEADER. */
 bool request_durability(struct request *r, enum wfl_durability *out);
+
+/* ---- rates (rates.c): those of the links of its packet, and of its bucket */
+
+/* RATE_LIMITED, and how long to wait. */
+WFL_MUST_USE wfl_code rates_admit(struct request *r, wfl_error *err);
+WFL_MUST_USE wfl_code rates_admit_batch(struct request *r, const struct wfl_batch_op *ops,
+                                        uint32_t count, wfl_error *err);
+/* So many bytes of a body have been received or are being sent. */
+void rates_moved(struct request *r, uint64_t bytes);
+/* Is there a bound on its bytes at all? */
+bool rates_bound_bytes(struct request *r);
+/* Should it wait before more is moved? Then its timer is set. */
+bool rates_pause(struct request *r);
 
 /* ---- large bodies (intake.c) */
 
@@ -242,6 +262,7 @@ void request_take_content(struct request *r, uint64_t max, int64_t small_max,
 /* In `next`: the sealed content with its size and hash; NULL: it is in the body. */
 struct wfl_ingest *intake_content(const struct request *r, uint64_t *size, wfl_hash *blake3);
 void               intake_on_body(struct request *r, size_t n, bool end);
+void               intake_on_timer(struct request *r);
 void               intake_fini(struct request *r);
 
 /* ---- large contents (outlet.c) */
@@ -250,6 +271,7 @@ void               intake_fini(struct request *r);
  * chunk has been verified; damage that is met later breaks the answer off. */
 void request_send_content(struct request *r, struct answer *a, int status, uint64_t first,
                           uint64_t count);
+void outlet_on_timer(struct request *r);
 void outlet_fini(struct request *r);
 
 /* ---- waiting for changes (watch.c) */

@@ -248,6 +248,7 @@ static bool send_text(struct watch *w, wfl_buf *text)
         .bytes = wfl_buf_slice(text), .release = free_text, .arg = text->data};
 
     w->r->sent_bytes += text->len;
+    rates_moved(w->r, text->len);
     return wfl_exchange_send(w->r->x, part, false) > WFL_SEND_HIGH;
 }
 
@@ -602,6 +603,11 @@ static void go_on(struct watch *w, bool ended)
 {
     struct channel *c = w->channel;
 
+    if (!is_page(w) && rates_pause(w->r)) { /* it reads for itself when its time has come */
+        w->state = WATCH_LATER;
+        set_timer(w);
+        return;
+    }
     if (ended && c->waiting == NULL && !is_busy(c)) c->tail = w->at;
     if (!ended || wfl_ulid_cmp(&w->at, &c->tail) < 0) {
         read_own(w);
@@ -679,7 +685,7 @@ void watch_on_timer(struct request *r)
         return;
     }
     if (w->state == WATCH_LATER) {
-        read_own(w);
+        go_on(w, false);
         return;
     }
     if (!is_page(w) && now_ns() >= w->comment_ns) send_comment(w);

@@ -147,6 +147,40 @@ wfl_code wfl_buckets_look_up(struct wfl_store *s, wfl_slice name, struct bucket_
     return b != NULL ? WFL_OK : wfl_fail_no_bucket(err, name);
 }
 
+void wfl_buckets_note_rates(struct wfl_store *s, struct bucket *b)
+{
+    bool rated = b->visible && (b->shown.requests_per_second > 0 || b->shown.bytes_per_second > 0);
+
+    if (rated == b->rated) return;
+    b->rated = rated;
+    if (rated)
+        s->rated++;
+    else
+        s->rated--;
+}
+
+static uint64_t rate_of(int64_t setting)
+{
+    return setting > 0 ? (uint64_t)setting : UINT64_MAX;
+}
+
+bool wfl_store_bucket_rates(struct wfl_store *s, wfl_slice name, struct wfl_bucket_rates *out)
+{
+    struct bucket *b;
+
+    if (s->rated == 0) return false;
+    pthread_rwlock_rdlock(&s->table_lock);
+    b = find_visible_locked(s, name);
+    if (b != NULL)
+        *out =
+            (struct wfl_bucket_rates){.id = b->id,
+                                      .requests_per_second = rate_of(b->shown.requests_per_second),
+                                      .bytes_per_second = rate_of(b->shown.bytes_per_second)};
+    pthread_rwlock_unlock(&s->table_lock);
+    return b != NULL &&
+           (out->requests_per_second != UINT64_MAX || out->bytes_per_second != UINT64_MAX);
+}
+
 struct bucket *wfl_buckets_by_id(struct wfl_store *s, uint32_t id)
 {
     for (size_t i = 0; i < s->table_count; i++)

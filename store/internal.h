@@ -127,6 +127,7 @@ struct bucket {
     wfl_ulid                   created;
     bool                       visible;   /* to readers; under table_lock */
     bool                       stands;    /* in the group's state; committer */
+    bool                       rated;     /* counted in the store's `rated`; committer */
     bool                       patched;   /* settings changed by this group; committer */
     bool                       touched;   /* by this group; committer */
     bool                       has_rest;  /* of a history that is not kept any more; committer */
@@ -145,6 +146,7 @@ struct wfl_store {
 
     pthread_rwlock_t table_lock; /* a leaf: nothing is called while it is held */
     struct bucket  **table;      /* by name; of equal names the newest first, only that may stand */
+    _Atomic uint32_t rated;      /* visible buckets whose rates are limited */
     size_t           table_count;
     size_t           table_cap;
 
@@ -175,6 +177,8 @@ static inline wfl_slice wfl_bucket_name(const struct bucket *b)
 }
 
 void wfl_buckets_fini(struct wfl_store *s);
+/* What is shown of the bucket may have changed. Committer. */
+void wfl_buckets_note_rates(struct wfl_store *s, struct bucket *b);
 /* Room for one more, so that wfl_buckets_insert cannot fail. Committer, or before any reader. */
 WFL_MUST_USE wfl_code wfl_buckets_reserve(struct wfl_store *s, wfl_error *err);
 void                  wfl_buckets_insert(struct wfl_store *s, struct bucket *b);

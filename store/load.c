@@ -57,6 +57,7 @@ static wfl_code load_bucket(struct wfl_store *s, const struct wfl_pair *pair, wf
     b->visible = b->stands = true;
     b->name_len = name.len;
     memcpy(b->name, name.data, name.len);
+    wfl_buckets_note_rates(s, b);
     wfl_buckets_insert(s, b);
     return WFL_OK;
 }

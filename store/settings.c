@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bucket settings: JSON in, JSON out. What this release does not carry out is refused: a setting
- * that is accepted and ignored would promise what nobody keeps. Fails with INVALID_JSON where the
- * text is no JSON object, INVALID_SETTING for a member that is unknown, mistyped, out of range or
- * not carried out. */
+ * Bucket settings: JSON in, JSON out. What is unknown is refused: a setting that is accepted and
+ * ignored would promise what nobody keeps. Fails with INVALID_JSON where the text is no JSON
+ * object, INVALID_SETTING for a member that is unknown, mistyped or out of range. */
 #include <inttypes.h>
 #include <jansson.h>
 
@@ -12,39 +11,26 @@
 #define SETTINGS_TEXT_MAX (64 << 10)         /* bytes; far above what all members need */
 #define SETTING_MAX       (INT64_C(1) << 53) /* integers that every JSON reader keeps exactly */
 
-enum support {
-    IN_FORCE, /* judged or shown */
-    NOT_YET,  /* refused */
-};
-
 static const struct {
-    const char  *name;
-    size_t       offset; /* of an int64_t */
-    int64_t      min;
-    int64_t      fallback;
-    enum support support;
+    const char *name;
+    size_t      offset; /* of an int64_t */
+    int64_t     min;
+    int64_t     fallback;
 } members[] = {
-    {"versions", offsetof(struct wfl_bucket_settings, versions), -1, 0, IN_FORCE},
-    {"retain_seconds", offsetof(struct wfl_bucket_settings, retain_seconds), 0, -1, IN_FORCE},
-    {"quota_bytes", offsetof(struct wfl_bucket_settings, quota_bytes), 0, -1, IN_FORCE},
-    {"quota_objects", offsetof(struct wfl_bucket_settings, quota_objects), 0, -1, IN_FORCE},
-    {"max_object_bytes", offsetof(struct wfl_bucket_settings, max_object_bytes), 0, -1, IN_FORCE},
-    {"requests_per_second", offsetof(struct wfl_bucket_settings, requests_per_second), 1, -1,
-     NOT_YET},
-    {"bytes_per_second", offsetof(struct wfl_bucket_settings, bytes_per_second), 1, -1, NOT_YET},
-    {"expire_seconds", offsetof(struct wfl_bucket_settings, expire_seconds), 1, -1, IN_FORCE},
-    {"change_retain_seconds", offsetof(struct wfl_bucket_settings, change_retain_seconds), 1, -1,
-     IN_FORCE},
+    {"versions", offsetof(struct wfl_bucket_settings, versions), -1, 0},
+    {"retain_seconds", offsetof(struct wfl_bucket_settings, retain_seconds), 0, -1},
+    {"quota_bytes", offsetof(struct wfl_bucket_settings, quota_bytes), 0, -1},
+    {"quota_objects", offsetof(struct wfl_bucket_settings, quota_objects), 0, -1},
+    {"max_object_bytes", offsetof(struct wfl_bucket_settings, max_object_bytes), 0, -1},
+    {"requests_per_second", offsetof(struct wfl_bucket_settings, requests_per_second), 1, -1},
+    {"bytes_per_second", offsetof(struct wfl_bucket_settings, bytes_per_second), 1, -1},
+    {"expire_seconds", offsetof(struct wfl_bucket_settings, expire_seconds), 1, -1},
+    {"change_retain_seconds", offsetof(struct wfl_bucket_settings, change_retain_seconds), 1, -1},
 };
 
 static int64_t *member_of(struct wfl_bucket_settings *s, size_t i)
 {
     return (int64_t *)(void *)((char *)s + members[i].offset);
-}
-
-static wfl_code fail_not_yet(wfl_error *err, const char *name)
-{
-    return wfl_fail(err, WFL_INVALID_SETTING, "%s is not carried out by this release", name);
 }
 
 static wfl_code set_public_read(const json_t *value, struct wfl_bucket_settings *out,
@@ -65,7 +51,6 @@ static wfl_code set_integer(size_t i, const json_t *value, struct wfl_bucket_set
     if (n < members[i].min || n > SETTING_MAX)
         return wfl_fail(err, WFL_INVALID_SETTING, "%s must be from %" PRId64 " to %" PRId64,
                         members[i].name, members[i].min, SETTING_MAX);
-    if (members[i].support == NOT_YET) return fail_not_yet(err, members[i].name);
     *member_of(out, i) = n;
     return WFL_OK;
 }

@@ -86,11 +86,11 @@ static void settled(void *ctx, wfl_code rc)
         if (b->patched && rc == WFL_OK) b->shown = b->settings;
         if (b->patched && rc != WFL_OK) b->settings = b->shown;
         b->patched = false;
-        if (b->visible == b->stands) continue;
-        if (rc == WFL_OK)
+        if (b->visible != b->stands && rc == WFL_OK)
             b->visible = b->stands;
         else
             b->stands = b->visible;
+        wfl_buckets_note_rates(s, b);
         gone |= !b->visible;
     }
     s->touched = NULL;

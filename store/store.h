@@ -73,6 +73,14 @@ WFL_MUST_USE wfl_code wfl_store_bucket_list(struct wfl_store *s,
                                             wfl_arena *arena, wfl_slice **out, uint32_t *count,
                                             wfl_error *err);
 
+struct wfl_bucket_rates {
+    uint32_t id;                                    /* of the bucket */
+    uint64_t requests_per_second, bytes_per_second; /* UINT64_MAX: not limited */
+};
+/* Any thread, from memory; where no bucket of all has one it costs a comparison. False: there is no
+ * such bucket, or its rates are not limited. */
+bool wfl_store_bucket_rates(struct wfl_store *s, wfl_slice name, struct wfl_bucket_rates *out);
+
 struct wfl_bucket_op {                   /* create, patch and delete */
     wfl_slice                  name;     /* valid */
     struct wfl_bucket_settings settings; /* create */

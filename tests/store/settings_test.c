@@ -33,8 +33,10 @@ static void only_what_is_carried_out_is_accepted(void **state)
         {"{\"public_read\":true}", WFL_OK, "{\"versions\":0,\"public_read\":true}"},
         {"{\"public_read\":0}", WFL_INVALID_SETTING, NULL},
         {"{\"retain_seconds\":60}", WFL_OK, "{\"versions\":0,\"retain_seconds\":60}"},
-        {"{\"requests_per_second\":60}", WFL_INVALID_SETTING, NULL},
-        {"{\"bytes_per_second\":60}", WFL_INVALID_SETTING, NULL},
+        {"{\"requests_per_second\":60}", WFL_OK, "{\"versions\":0,\"requests_per_second\":60}"},
+        {"{\"requests_per_second\":0}", WFL_INVALID_SETTING, NULL},
+        {"{\"bytes_per_second\":60}", WFL_OK, "{\"versions\":0,\"bytes_per_second\":60}"},
+        {"{\"bytes_per_second\":0}", WFL_INVALID_SETTING, NULL},
         {"{\"expire_seconds\":60}", WFL_OK, "{\"versions\":0,\"expire_seconds\":60}"},
         {"{\"quota\":60}", WFL_INVALID_SETTING, NULL},
         {"{\"quota_bytes\":1,\"quota_bytes\":2}", WFL_INVALID_JSON, NULL},
@@ -75,9 +77,9 @@ static void a_refusal_says_which_setting(void **state)
     wfl_error                  err = {0};
 
     (void)state;
-    assert_code(wfl_settings_parse(WFL_S("{\"bytes_per_second\":60}"), &s, &err),
+    assert_code(wfl_settings_parse(WFL_S("{\"bytes_per_second\":0}"), &s, &err),
                 WFL_INVALID_SETTING);
-    assert_string_equal(err.message, "bytes_per_second is not carried out by this release");
+    assert_string_equal(err.message, "bytes_per_second must be from 1 to 9007199254740992");
 }
 
 static void what_is_stored_is_written_too(void **state)
