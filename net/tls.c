@@ -21,7 +21,7 @@
  * - No signature with SHA-1, and RSA as PSS where it is not TLS 1.2 with an older client.
  * There is no compression and no early data in this library's reach; renegotiation is refused in
  * tls_io.c; session tickets are not switched on: a ticket's key would open the connections resumed
- * with it, connections here live long, and a handshake costs less than ten signed requests. */
+ * with it, connections here live long, and a handshake costs as much as five signed requests. */
 static const char priorities[] =
     "NONE:+VERS-TLS1.3:+VERS-TLS1.2"
     ":+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:+AEAD"

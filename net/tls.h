@@ -17,7 +17,7 @@
 
 #define TLS_RECORD_BYTES 16384 /* of content: RFC 8446 section 5.1 */
 #define TLS_RECORD_SPARE 512   /* what a record may have besides, and a little more */
-#define TLS_BUFFER_BYTES (4u * (TLS_RECORD_BYTES + TLS_RECORD_SPARE))
+#define TLS_BUFFER_BYTES ((size_t)4 * (TLS_RECORD_BYTES + TLS_RECORD_SPARE))
 
 struct wfl_tls {
     _Atomic uint32_t                 refs;

@@ -4,7 +4,7 @@
  * of the start, and again when somebody asks, where it is not: what serves now goes on serving. */
 #include "server/server.h"
 
-#define WARN_SECONDS (14 * 86400)
+#define WARN_SECONDS INT64_C(1209600) /* two weeks */
 
 void certificate_log(struct wfl_server *s, const struct wfl_tls_facts *f)
 {
