@@ -198,7 +198,7 @@ def main(argv):
         bench = Bench(arguments, folder)
         bench.addresses["nginx"], bench.addresses["nginx http2"], bench.pids["nginx"] = start_nginx(
             stack, folder, arguments.reactors)
-        bench.addresses["wfldb"], bench.pids["wfldb"], bench.credential = start_wfldb(
+        bench.addresses["wfldb"], bench.pids["wfldb"], bench.credential, _ = start_wfldb(
             stack, bench.build, folder, arguments.reactors, settings)
         bench.fill()
         load = [os.getloadavg()[0]]

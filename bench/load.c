@@ -361,6 +361,8 @@ static const char usage[] =
     "  --http2              get by HTTP/2\n"
     "  --bucket NAME        first segment of the path, default bench\n"
     "  --credential FILE    for wfldb\n"
+    "  --session FILE       for wfldb: an open session that nothing was sent in, and its key in "
+    "hex\n"
     "  --seed N\n";
 
 static uint64_t number(const char *text, uint64_t max)
@@ -388,23 +390,12 @@ static bool parse_op(const char *text)
 static void parse_arguments(struct load *l, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"peer", 1, NULL, 'p'},
-        {"connect", 1, NULL, 'c'},
-        {"op", 1, NULL, 'o'},
-        {"seconds", 1, NULL, 's'},
-        {"connections", 1, NULL, 'n'},
-        {"warm", 1, NULL, 'w'},
-        {"requests", 1, NULL, 'r'},
-        {"keys", 1, NULL, 'k'},
-        {"bytes", 1, NULL, 'b'},
-        {"in-order", 0, NULL, 'i'},
-        {"bucket", 1, NULL, 'u'},
-        {"seed", 1, NULL, 'd'},
-        {"credential", 1, NULL, 'f'},
-        {"first-key", 1, NULL, 'y'},
-        {"contents", 1, NULL, 't'},
-        {"http2", 0, NULL, '2'},
-        {NULL, 0, NULL, 0},
+        {"peer", 1, NULL, 'p'},       {"connect", 1, NULL, 'c'},     {"op", 1, NULL, 'o'},
+        {"seconds", 1, NULL, 's'},    {"connections", 1, NULL, 'n'}, {"warm", 1, NULL, 'w'},
+        {"requests", 1, NULL, 'r'},   {"keys", 1, NULL, 'k'},        {"bytes", 1, NULL, 'b'},
+        {"in-order", 0, NULL, 'i'},   {"bucket", 1, NULL, 'u'},      {"seed", 1, NULL, 'd'},
+        {"credential", 1, NULL, 'f'}, {"session", 1, NULL, 'e'},     {"first-key", 1, NULL, 'y'},
+        {"contents", 1, NULL, 't'},   {"http2", 0, NULL, '2'},       {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -457,6 +448,9 @@ static void parse_arguments(struct load *l, int argc, char **argv)
             break;
         case 'f':
             l->plan.credential = optarg;
+            break;
+        case 'e':
+            l->plan.session = optarg;
             break;
         default:
             die(usage);

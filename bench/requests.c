@@ -15,7 +15,9 @@ struct maker {
     struct requests    *out;
     struct wfl_key_pair key;
     wfl_slice           packet;
-    wfl_slice           bearer; /* "Bearer " and the packet */
+    wfl_slice           authorization; /* "Bearer " and the packet, or "Session " and its name */
+    char                session[WFL_ULID_TEXT_LEN + 1]; /* empty: none */
+    struct wfl_secret   session_key;
     char                packet_hash[65];
     char (*content_hash)[65];
     wfl_arena keep;    /* the packet */
@@ -71,8 +73,33 @@ static wfl_code read_credential(struct maker *m, wfl_error *err)
     if (bearer == NULL) return wfl_fail(err, WFL_NOMEM, "credential: out of memory");
     memcpy(bearer, "Bearer ", 7);
     memcpy(bearer + 7, m->packet.data, m->packet.len);
-    m->bearer = wfl_slice_of(bearer, 7 + m->packet.len);
+    m->authorization = wfl_slice_of(bearer, 7 + m->packet.len);
     return WFL_OK;
+}
+
+/* "01JD... <64 hex digits>": what opening the session has given. */
+static wfl_code read_session(struct maker *m, wfl_error *err)
+{
+    struct wfl_secret text = {0};
+    wfl_slice         rest, id;
+    wfl_code          rc;
+
+    if (m->plan->session == NULL) return WFL_OK;
+    rc = wfl_key_read_file(m->plan->session, true, &text, err);
+    if (rc == WFL_OK) rc = wfl_secret_new(32, &m->session_key, err);
+    rest = wfl_slice_trim(wfl_slice_of(text.data, text.len));
+    if (rc == WFL_OK && (!wfl_slice_split(&rest, ' ', &id) || id.len != WFL_ULID_TEXT_LEN ||
+                         !wfl_hex_decode(rest, m->session_key.data, m->session_key.len)))
+        rc = wfl_fail(err, WFL_INVALID_REQUEST, "%s holds no session", m->plan->session);
+    if (rc == WFL_OK) {
+        static char authorization[8 + WFL_ULID_TEXT_LEN + 1];
+
+        snprintf(m->session, sizeof m->session, "%.*s", WFL_FMT(id));
+        snprintf(authorization, sizeof authorization, "Session %s", m->session);
+        m->authorization = wfl_slice_str(authorization);
+    }
+    wfl_secret_free(&text);
+    return rc;
 }
 
 /* ---- one request */
@@ -117,14 +144,20 @@ static wfl_code write_signed(struct maker *m, uint32_t request, const char *path
     wfl_code                  rc;
 
     wfl_arena_reset(&m->scratch);
-    rc = wfl_auth_sign(&m->key, m->packet_hash, &unsigned_one, wfl_clock_unix_ns(&wfl_clock_system),
-                       &wfl_random_system, &m->scratch, &made, err);
+    if (m->session[0] != '\0')
+        rc = wfl_session_sign(&m->session_key, m->session, wfl_slice_str(p->bucket), &unsigned_one,
+                              wfl_clock_unix_ns(&wfl_clock_system), request + 1, &m->scratch, &made,
+                              err);
+    else
+        rc = wfl_auth_sign(&m->key, m->packet_hash, &unsigned_one,
+                           wfl_clock_unix_ns(&wfl_clock_system), &wfl_random_system, &m->scratch,
+                           &made, err);
     if (rc != WFL_OK) return rc;
     struct wfl_auth_header headers[HEADERS_MAX] = {
         {WFL_S("x-wfldb-timestamp"), wfl_slice_str(made.timestamp)},
         {WFL_S("x-wfldb-nonce"), wfl_slice_str(made.nonce)},
         {WFL_S("x-wfldb-signature"), wfl_slice_str(made.signature)},
-        {WFL_S("authorization"), m->bearer},
+        {WFL_S("authorization"), m->authorization},
         header,
     };
     write_http(m, request, path, headers, p->put ? 5 : 4);
@@ -201,6 +234,7 @@ wfl_code requests_make(const struct plan *plan, struct requests *out, wfl_error 
     wfl_arena_init(&m.keep, &wfl_alloc_libc, 64u << 10);
     wfl_arena_init(&m.scratch, &wfl_alloc_libc, 1u << 20);
     rc = read_credential(&m, err);
+    if (rc == WFL_OK) rc = read_session(&m, err);
     if (rc == WFL_OK) rc = make_contents(&m, err);
     if (rc == WFL_OK) rc = make_all(&m, err);
     wfl_key_pair_free(&m.key);

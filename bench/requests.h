@@ -17,12 +17,14 @@ struct plan {
     const char *authority;  /* "127.0.0.1:7410" */
     const char *bucket;     /* the first segment of every path */
     const char *credential; /* file; PEER_WFLDB only */
-    uint32_t    first_key;
-    uint32_t    keys;  /* different ones, from there on */
-    uint32_t    count; /* requests */
-    uint32_t    object_bytes;
-    uint32_t    contents; /* different ones; with put all are held in memory */
-    uint64_t    seed;
+    const char *session;    /* file: an open session and, in hex, its key; NULL: each request is
+                             * signed with the credential's key */
+    uint32_t first_key;
+    uint32_t keys;  /* different ones, from there on */
+    uint32_t count; /* requests */
+    uint32_t object_bytes;
+    uint32_t contents; /* different ones; with put all are held in memory */
+    uint64_t seed;
 };
 
 struct request { /* head, content and tail go out as one message */
