@@ -76,7 +76,7 @@ static int ask(const struct question *q, const char *link)
 
 #define TEXT(option, place, times)                                                                 \
     {                                                                                              \
-        .name = option, .has_value = true, .values = &place, .max = 1, .count = &times             \
+        .name = (option), .has_value = true, .values = &(place), .max = 1, .count = &(times)       \
     }
 
 int admin_revoke(int argc, char **argv)

@@ -57,7 +57,7 @@ static const struct number_row numbers[] = {
         "of the disk, kept for what frees room; at least 5/8 of a segment"),
     ROW(rewrite_bytes_per_second, 64u << 20, 1u << 20, 1ull << 40,
         "rate of rewriting segments that are below half live"),
-    ROW(upload_ttl_seconds, 7 * 86400, 1, 365 * 86400,
+    ROW(upload_ttl_seconds, 7ull * 86400, 1, 365ull * 86400,
         "an upload untouched for so long is removed"),
     ROW(verify_always, 0, 0, 1, "verify large contents at each reading, not at the first only"),
     ROW(landlock, WFL_SANDBOX_DEFAULT, 0, 1, "once it serves, open no files but those it needs"),

@@ -15,7 +15,7 @@
 
 #define SECOND_NS     INT64_C(1000000000)
 #define PAUSE_MAX_NS  SECOND_NS /* then it looks again: the rate may be another one by now */
-#define RETRY_MAX_SEC (7 * 86400)
+#define RETRY_MAX_SEC INT64_C(604800)
 
 struct rates {
     struct limit list[WFL_PACKET_LINKS_MAX + 1];

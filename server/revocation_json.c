@@ -110,11 +110,14 @@ wfl_code revocation_body_parse(wfl_slice json, wfl_arena *arena, struct revocati
 
 /* ---- a place in the listing: a letter, then what the entry names */
 
+static const char kind_letters[] = {
+    [WFL_REVOKED_JTI] = 'j', [WFL_REVOKED_KID] = 'k', [WFL_REVOKED_LINK] = 'l'};
+
 void revocation_place_write(const struct wfl_revocation *r, char out[WFL_REVOCATION_PLACE_TEXT])
 {
     char *at = out;
 
-    *at++ = r->kind == WFL_REVOKED_JTI ? 'j' : r->kind == WFL_REVOKED_KID ? 'k' : 'l';
+    *at++ = kind_letters[r->kind];
     *at = '\0';
     if (r->kind != WFL_REVOKED_JTI) {
         memcpy(at, r->kid, WFL_KID_LEN + 1);

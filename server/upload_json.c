@@ -15,7 +15,7 @@ static bool hash_of(const json_t *value, wfl_hash *out)
 {
     wfl_slice text = wfl_slice_of(json_string_value(value), json_string_length(value));
 
-    return json_is_string(value) && text.len == 2 * WFL_HASH_LEN &&
+    return json_is_string(value) && text.len == (size_t)2 * WFL_HASH_LEN &&
            wfl_hex_decode(text, out->bytes, WFL_HASH_LEN);
 }
 

@@ -163,7 +163,7 @@ wfl_code wfl_store_erase(struct wfl_store *s, struct wfl_erase *op, wfl_error *e
         rc = wfl_wait_commit(s,
                              &(struct wait_commit){.apply = apply,
                                                    .arg = &e,
-                                                   .bytes = 4 * WFL_RECORD_SMALL_MAX,
+                                                   .bytes = UINT64_C(4) * WFL_RECORD_SMALL_MAX,
                                                    .durability = op->durability},
                              err);
         if (rc == WFL_OK || !e.overtaken) return rc;

@@ -57,7 +57,7 @@ static void free_unused_locked(struct wfl_store *s, struct lease **at)
 {
     struct lease *l = *at;
 
-    if (l->held > 0 || l->dropping) return;
+    if (l == NULL || l->held > 0 || l->dropping) return;
     *at = l->next;
     wfl_alloc_free(s->alloc, l);
 }

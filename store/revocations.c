@@ -325,7 +325,7 @@ wfl_code wfl_store_revoke(struct wfl_store *s, struct wfl_revoke *op)
     if (op->own.entry == NULL)
         return op->rc = wfl_fail(&op->err, WFL_NOMEM, "no memory for a revocation");
     op->own.commit = (struct wfl_commit){.durability = WFL_DURABLE,
-                                         .bytes = 2 * WFL_RECORD_SMALL_MAX,
+                                         .bytes = UINT64_C(2) * WFL_RECORD_SMALL_MAX,
                                          .apply = revoke_apply,
                                          .done = revoke_done,
                                          .arg = op};
@@ -409,7 +409,7 @@ struct forgetting {
 static wfl_code forget_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
 {
     struct forgetting *f = c->arg;
-    bool               known;
+    bool               known = false;
     wfl_code           rc = wfl_txn_delete(t, WFL_SPACE_DUE, f->due_row, err);
 
     if (rc == WFL_OK) rc = look_up(t, f->row, &f->what, &known, err);
