@@ -255,6 +255,12 @@ enum wfl_credential {
 
 struct session;
 
+struct wfl_claim { /* what a packet that was refused, or whose signer was, says of itself: not
+                      proved */
+    wfl_thumb client;
+    char      jti[WFL_ULID_TEXT_LEN + 1]; /* of its last link; empty: there is none */
+};
+
 struct wfl_identity { /* who asks, once decided; lives in the request's arena but for packet and
                          session */
     enum wfl_credential      credential;
@@ -271,7 +277,10 @@ struct wfl_identity { /* who asks, once decided; lives in the request's arena bu
     int64_t          expires_sec; /* Unix seconds: no longer in force from here on */
     enum wfl_content content;
     uint8_t          content_hash[32]; /* for BLAKE3 and SHA256 */
+    struct wfl_claim claim;            /* of who was not let in, and then the only thing here */
 };
+/* The session that it came in, as text. False: in none. */
+bool wfl_identity_session(const struct wfl_identity *id, char out[WFL_ULID_TEXT_LEN + 1]);
 void wfl_identity_fini(struct wfl_identity *id); /* accepts zero */
 
 struct wfl_auth; /* the deciding object of a server; any thread */
@@ -294,7 +303,7 @@ void                  wfl_auth_free(struct wfl_auth *a);
 
 /* Steps 1 to 6 of the protocol's order: credential present, packet parses, links hold, timestamp in
  * the window and (with a packet) after the start, signature valid. A nonce is checked for form, not
- * yet spent. On failure `out` holds nothing. */
+ * yet spent. On failure `out` holds a claim at the most. */
 WFL_MUST_USE wfl_code wfl_auth_authenticate(struct wfl_auth *a, const struct wfl_auth_request *r,
                                             wfl_arena *arena, struct wfl_identity *out,
                                             wfl_error *err);

@@ -107,9 +107,11 @@ WFL_MUST_USE wfl_code presigned_find(const struct wfl_auth_request *r, wfl_arena
 WFL_MUST_USE wfl_code presigned_decide(const struct decision *d, const struct presigned *p,
                                        struct wfl_identity *id, wfl_error *err);
 
-/* bearer.c, for packets wherever they came from. One reference in *out. */
+/* What the packet says of its holder, for the record of a refusal. */
+void auth_claim(struct wfl_identity *id, const struct wfl_packet *packet);
+/* bearer.c, for packets wherever they came from. One reference in id->packet, or a claim. */
 WFL_MUST_USE wfl_code auth_find_packet(struct wfl_auth *a, wfl_slice credential, int64_t now_sec,
-                                       const struct wfl_packet **out, wfl_error *err);
+                                       struct wfl_identity *id, wfl_error *err);
 /* By the packet's last holder. SIGNATURE_MALFORMED, SIGNATURE_INVALID, and of the canonical text.
  */
 WFL_MUST_USE wfl_code auth_check_ed25519(const struct decision *d, const struct wfl_packet *packet,

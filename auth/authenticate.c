@@ -154,6 +154,21 @@ static wfl_code decide_by_header(const struct decision *d, struct wfl_identity *
     return credential_missing(err);
 }
 
+void auth_claim(struct wfl_identity *id, const struct wfl_packet *packet)
+{
+    const struct wfl_link *last = wfl_packet_last(packet);
+
+    id->claim.client = last->holder_thumb;
+    memcpy(id->claim.jti, last->jti_text, sizeof id->claim.jti);
+}
+
+bool wfl_identity_session(const struct wfl_identity *id, char out[WFL_ULID_TEXT_LEN + 1])
+{
+    if (id->session == NULL) return false;
+    wfl_ulid_format(&id->session->id, out);
+    return true;
+}
+
 wfl_code wfl_auth_authenticate(struct wfl_auth *a, const struct wfl_auth_request *r,
                                wfl_arena *arena, struct wfl_identity *out, wfl_error *err)
 {
@@ -170,7 +185,12 @@ wfl_code wfl_auth_authenticate(struct wfl_auth *a, const struct wfl_auth_request
                          : decide_by_header(&d, &id, err);
     }
     if (rc != WFL_OK) {
+        struct wfl_claim claim;
+
+        if (id.packet != NULL) auth_claim(&id, id.packet);
+        claim = id.claim;
         wfl_identity_fini(&id);
+        out->claim = claim;
         return rc;
     }
     id.client = wfl_packet_last(id.packet)->holder_thumb;

@@ -10,7 +10,7 @@
 #define NONCE_MAX 64
 
 static wfl_code verify_new(struct wfl_auth *a, wfl_slice credential, int64_t now_sec,
-                           const struct wfl_packet **out, wfl_error *err)
+                           struct wfl_identity *id, wfl_error *err)
 {
     struct wfl_packet *packet;
     wfl_code           rc = wfl_packet_parse(credential, a->alloc, &packet, err);
@@ -18,16 +18,17 @@ static wfl_code verify_new(struct wfl_auth *a, wfl_slice credential, int64_t now
     if (rc != WFL_OK) return rc;
     rc = wfl_packet_verify(packet, &a->trust, now_sec, err);
     if (rc != WFL_OK) {
+        auth_claim(id, packet);
         wfl_packet_unref(packet);
         return rc;
     }
     packet_cache_add(a->packets, packet);
-    *out = packet;
+    id->packet = packet;
     return WFL_OK;
 }
 
 wfl_code auth_find_packet(struct wfl_auth *a, wfl_slice credential, int64_t now_sec,
-                          const struct wfl_packet **out, wfl_error *err)
+                          struct wfl_identity *id, wfl_error *err)
 {
     uint8_t                  sha256[32];
     const struct wfl_packet *packet;
@@ -38,14 +39,15 @@ wfl_code auth_find_packet(struct wfl_auth *a, wfl_slice credential, int64_t now_
     }
     auth_sha256(credential, sha256);
     packet = packet_cache_find(a->packets, sha256);
-    if (packet == NULL) return verify_new(a, credential, now_sec, out, err);
+    if (packet == NULL) return verify_new(a, credential, now_sec, id, err);
     rc = packet_verify_times(packet, now_sec, err);
     if (rc == WFL_OK) rc = packet_verify_revocations(packet, &a->trust, err);
     if (rc != WFL_OK) {
+        auth_claim(id, packet);
         wfl_packet_unref(packet);
         return rc;
     }
-    *out = packet;
+    id->packet = packet;
     return WFL_OK;
 }
 
@@ -110,7 +112,7 @@ wfl_code bearer_decide(const struct decision *d, wfl_slice credential, struct wf
                        wfl_error *err)
 {
     const struct found *f = &d->found;
-    wfl_code            rc = auth_find_packet(d->auth, credential, d->now.sec, &id->packet, err);
+    wfl_code            rc = auth_find_packet(d->auth, credential, d->now.sec, id, err);
 
     if (rc == WFL_OK) rc = auth_check_time(d, &id->timestamp, err);
     if (rc == WFL_OK) rc = check_start(d->auth, id->timestamp, err);

@@ -147,7 +147,7 @@ wfl_code presigned_decide(const struct decision *d, const struct presigned *p,
     if (rc != WFL_OK) return rc;
     if (!p->given[P_PACKET])
         return wfl_fail(err, WFL_CREDENTIAL_MISSING, "the query has no wfl-packet");
-    rc = auth_find_packet(d->auth, p->value[P_PACKET], d->now.sec, &id->packet, err);
+    rc = auth_find_packet(d->auth, p->value[P_PACKET], d->now.sec, id, err);
     if (rc == WFL_OK) rc = check_window(d, p, id, err);
     if (rc == WFL_OK) rc = auth_check_ed25519(d, id->packet, p->value[P_SIGNATURE], err);
     if (rc != WFL_OK) return rc;

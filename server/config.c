@@ -90,7 +90,10 @@ static const char help_text[] =
     "Settings (also in the file, and as WFLDB_<NAME> in the environment):\n"
     "  data, root, listen, tls_listen, tls_cert, tls_key, ops_listen (lists by commas)\n"
     "  user                            as --user\n"
-    "  audience                        the audience that key packets may be bound to\n";
+    "  audience                        the audience that key packets may be bound to\n"
+    "  audit_log                       refused and administrative requests: stderr (default), "
+    "off,\n"
+    "                                  or a file, opened anew at SIGHUP\n";
 
 static void print_help(void)
 {
@@ -170,6 +173,7 @@ static wfl_code set_one(struct wfl_config *c, wfl_slice name, wfl_slice value, w
     if (wfl_slice_eq(name, WFL_S("ops_listen"))) return set_string(&c->ops_listen, value, err);
     if (wfl_slice_eq(name, WFL_S("user"))) return set_string(&c->user, value, err);
     if (wfl_slice_eq(name, WFL_S("audience"))) return set_string(&c->audience, value, err);
+    if (wfl_slice_eq(name, WFL_S("audit_log"))) return set_string(&c->audit_log, value, err);
     if (wfl_slice_eq(name, WFL_S("tls_cert"))) return set_string(&c->tls_cert, value, err);
     if (wfl_slice_eq(name, WFL_S("tls_key"))) return set_string(&c->tls_key, value, err);
     if (wfl_slice_eq(name, WFL_S("tls_listen"))) {
@@ -452,6 +456,7 @@ void wfl_config_fini(struct wfl_config *c)
     free(c->data);
     free(c->ops_listen);
     free(c->audience);
+    free(c->audit_log);
     free(c->user);
     free(c->tls_cert);
     free(c->tls_key);

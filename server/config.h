@@ -20,8 +20,9 @@ struct wfl_config { /* strings are the config's until fini */
     char    *ops_listen;
     char    *roots[WFL_CONFIG_ROOTS_MAX];
     uint32_t root_count;
-    char    *audience; /* NULL: none */
-    char    *user;     /* whose rights to take when started as root; NULL: stay */
+    char    *audience;  /* NULL: none */
+    char    *audit_log; /* "stderr" (also NULL), "off", or a file */
+    char    *user;      /* whose rights to take when started as root; NULL: stay */
 
     /* All numbers have a default and bounds in the table of config.c. */
     uint64_t reactors;

@@ -17,7 +17,9 @@
 
 struct wfl_log {
     const struct wfl_clock *clock;
-    int                     fd;
+    int                     fd;      /* the writer's, once it runs */
+    int                     next_fd; /* takes its place; -1: none */
+    bool                    owns;
     wfl_mutex               lock;
     pthread_cond_t          wake;
     pthread_t               writer;
@@ -46,6 +48,7 @@ static void *writer_run(void *arg)
 
     while (!stopping) {
         wfl_buf swap;
+        int     next_fd;
 
         wfl_mutex_lock(&log->lock);
         while (log->filling.len == 0 && !log->stopping)
@@ -54,7 +57,13 @@ static void *writer_run(void *arg)
         swap = log->filling;
         log->filling = log->writing;
         log->writing = swap;
+        next_fd = log->next_fd;
+        log->next_fd = -1;
         wfl_mutex_unlock(&log->lock);
+        if (next_fd >= 0) {
+            close(log->fd);
+            log->fd = next_fd;
+        }
 
         write_all(log->fd, wfl_buf_slice(&log->writing));
         log->writing.len = 0;
@@ -71,6 +80,7 @@ wfl_code wfl_log_new(int fd, const struct wfl_clock *clock, struct wfl_log **out
     if (log == NULL) return wfl_fail(err, WFL_NOMEM, "log: out of memory");
     log->clock = clock;
     log->fd = fd;
+    log->next_fd = -1;
     wfl_mutex_init(&log->lock, WFL_RANK_LOG);
     pthread_cond_init(&log->wake, NULL);
     wfl_buf_init(&log->filling, &wfl_alloc_libc, LOG_BUFFER_MAX);
@@ -85,6 +95,19 @@ wfl_code wfl_log_new(int fd, const struct wfl_clock *clock, struct wfl_log **out
     return WFL_OK;
 }
 
+void wfl_log_owns(struct wfl_log *log)
+{
+    log->owns = true;
+}
+
+void wfl_log_move(struct wfl_log *log, int fd)
+{
+    wfl_mutex_lock(&log->lock);
+    if (log->next_fd >= 0) close(log->next_fd); /* nothing was written to it yet */
+    log->next_fd = fd;
+    wfl_mutex_unlock(&log->lock);
+}
+
 void wfl_log_free(struct wfl_log *log)
 {
     if (log == NULL) return;
@@ -93,6 +116,8 @@ void wfl_log_free(struct wfl_log *log)
     pthread_cond_signal(&log->wake);
     wfl_mutex_unlock(&log->lock);
     pthread_join(log->writer, NULL);
+    if (log->next_fd >= 0) close(log->next_fd);
+    if (log->owns) close(log->fd);
     wfl_buf_fini(&log->filling);
     wfl_buf_fini(&log->writing);
     pthread_cond_destroy(&log->wake);

@@ -24,6 +24,11 @@ struct wfl_log_line {
 /* Writes to `fd`, which stays the caller's. NOMEM, IO (no thread). */
 WFL_MUST_USE wfl_code wfl_log_new(int fd, const struct wfl_clock *clock, struct wfl_log **out,
                                   wfl_error *err);
+/* From now on the file descriptor is the log's to close. */
+void wfl_log_owns(struct wfl_log *log);
+/* Any thread: what comes from now on goes to `fd`, which becomes the log's; the one before, which
+ * must be the log's own, is closed. */
+void wfl_log_move(struct wfl_log *log, int fd);
 /* Writes what is left, ends the thread. NULL is accepted. */
 void wfl_log_free(struct wfl_log *log);
 

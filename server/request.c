@@ -171,6 +171,7 @@ bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_sli
     bool is_public = r->anonymous && op == WFL_OP_GET; /* its bucket is */
 
     r->manages = op == WFL_OP_MANAGE || op == WFL_OP_ADMIN;
+    r->asked = op;
     if (!is_public &&
         (r->who.packet == NULL || !wfl_packet_grants(r->who.packet, op, bucket, key))) {
         wfl_fail(&r->err, WFL_FORBIDDEN, "the key packet does not grant %s here", wfl_op_name(op));
@@ -466,6 +467,7 @@ static void on_end(void *ctx, struct wfl_exchange *x, bool ok)
     (void)ctx;
     if (r == NULL) return;
     log_request(r, ok);
+    audit_request(r->server->audit, r);
     if (r->watch != NULL) watch_on_end(r);
     tracked_of(r)->ended = true;
     if (!tracked_of(r)->away) request_fini(r);

@@ -14,7 +14,8 @@ struct wfl_sandbox_files {
     const char *readable[WFL_SANDBOX_READABLE_MAX]; /* files that may be read again later, and
                                                      * whatever lies beside them: who renews a
                                                      * file puts another one in its place */
-    uint32_t readable_count;
+    uint32_t    readable_count;
+    const char *appendable; /* a file that is opened, or made, to be written to; NULL: none */
 };
 
 enum wfl_sandbox_state {

@@ -91,6 +91,16 @@ static wfl_code allow_beside(int ruleset, const char *path, wfl_error *err)
     return allow_path(ruleset, strcmp(beside, "/") == 0 ? real : beside, FS_READ, false, err);
 }
 
+/* The folder of a file that may not be there yet. */
+static wfl_code allow_append(int ruleset, const char *path, wfl_error *err)
+{
+    char folder[PATH_MAX];
+
+    snprintf(folder, sizeof folder, "%s", path);
+    return allow_path(ruleset, dirname(folder),
+                      LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG, false, err);
+}
+
 static struct attributes rights_of(int version)
 {
     struct attributes a = {.fs = FS_READ | FS_WRITE | FS_NEVER};
@@ -114,6 +124,8 @@ static wfl_code add_rules(int ruleset, const struct wfl_sandbox_files *files, ui
         rc = allow_path(ruleset, always_readable[i], FS_READ, false, err);
     for (uint32_t i = 0; i < files->readable_count && rc == WFL_OK; i++)
         rc = allow_beside(ruleset, files->readable[i], err);
+    if (files->appendable != NULL && rc == WFL_OK)
+        rc = allow_append(ruleset, files->appendable, err);
     return rc;
 }
 

@@ -233,6 +233,9 @@ static wfl_code close_files(struct wfl_server *s, wfl_error *err)
         files.readable[files.readable_count++] = c->tls_cert;
         files.readable[files.readable_count++] = c->tls_key;
     }
+    if (c->audit_log != NULL && strcmp(c->audit_log, "off") != 0 &&
+        strcmp(c->audit_log, "stderr") != 0)
+        files.appendable = c->audit_log;
     return wfl_sandbox_files(&files, &s->files, err);
 }
 
@@ -309,7 +312,8 @@ wfl_code wfl_server_start(struct wfl_server *s, struct wfl_log *log, wfl_error *
     wfl_code             rc;
 
     s->log = log;
-    rc = lock_folder(s, err);
+    rc = audit_new(s->config->audit_log, log, &s->audit, err);
+    if (rc == WFL_OK) rc = lock_folder(s, err);
     if (rc == WFL_OK) rc = load_identity(s, err);
     if (rc == WFL_OK) rc = certificate_load(s->config, &tls, err);
     if (tls != NULL) facts = *wfl_tls_facts(tls);
@@ -331,6 +335,7 @@ wfl_code wfl_server_start(struct wfl_server *s, struct wfl_log *log, wfl_error *
 void wfl_server_reload(struct wfl_server *s)
 {
     certificate_reload(s);
+    audit_reopen(s->audit);
 }
 
 void wfl_server_stop(struct wfl_server *s)
@@ -351,5 +356,6 @@ void wfl_server_stop(struct wfl_server *s)
     wfl_engine_close(s->engine);
     wfl_auth_free(s->auth);
     wfl_key_pair_free(&s->identity);
+    audit_free(s->audit);
     if (s->lock_fd >= 0) close(s->lock_fd);
 }

@@ -16,6 +16,7 @@
 
 #include "auth/auth.h"
 #include "net/net.h"
+#include "server/audit.h"
 #include "server/config.h"
 #include "server/log.h"
 #include "server/privileges.h"
@@ -26,6 +27,7 @@
 struct wfl_server {
     const struct wfl_config *config;
     struct wfl_log          *log;
+    struct audit            *audit;
     struct wfl_engine       *engine;
     struct wfl_store        *store;
     struct wfl_auth         *auth;
@@ -110,6 +112,7 @@ struct request {
     void (*release)(struct request *r); /* what the route holds; at the very end; may be NULL */
 
     struct outlook *outlook;     /* before a large body is received; in the arena */
+    enum wfl_op     asked;       /* what the packet had to grant last; 0: nothing yet */
     bool            manages;     /* an operation on the bucket itself: not bound by its rates */
     uint32_t        retry_after; /* seconds, of an answer that says so; 0: one */
     bool            anonymous;   /* no credential: a read of a bucket that is public */
