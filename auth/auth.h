@@ -172,9 +172,10 @@ struct wfl_revocations {
 };
 
 struct wfl_trust { /* what a server is configured with; copied where kept */
-    const wfl_public_key         *roots;
-    uint32_t                      root_count;
-    wfl_slice                     audience;    /* empty: none */
+    const wfl_public_key *roots;
+    uint32_t  version; /* of the roots: under another one a packet's is looked for again */
+    uint32_t  root_count;
+    wfl_slice audience;                        /* empty: none */
     const struct wfl_revocations *revocations; /* NULL: nothing is revoked */
 };
 
@@ -300,6 +301,11 @@ struct wfl_auth_config {
 WFL_MUST_USE wfl_code wfl_auth_new(const struct wfl_auth_config *config, struct wfl_auth **out,
                                    wfl_error *err);
 void                  wfl_auth_free(struct wfl_auth *a);
+/* One thread at a time. From now on these are the roots, copied; what hangs on another one is
+ * PACKET_UNTRUSTED from its next request or wfl_auth_recheck on. Each call keeps its copy until the
+ * end. NOMEM. */
+WFL_MUST_USE wfl_code wfl_auth_set_roots(struct wfl_auth *a, const wfl_public_key *roots,
+                                         uint32_t count, wfl_error *err);
 
 /* Steps 1 to 6 of the protocol's order: credential present, packet parses, links hold, timestamp in
  * the window and (with a packet) after the start, signature valid. A nonce is checked for form, not

@@ -50,18 +50,29 @@ struct found { /* headers that count here, trimmed */
     bool      given[H_COUNT];
 };
 
-struct wfl_auth {
-    const struct wfl_alloc  *alloc;
-    const struct wfl_clock  *clock;
-    const struct wfl_random *random;
-    struct wfl_trust         trust;
-    wfl_arena                arena; /* of trust's copies */
-    uint32_t                 skew_sec;
-    wfl_time                 started;
-    struct packet_cache     *packets;
-    struct replay           *nonces;
-    struct session_table    *sessions;
+struct trust_set { /* never changed, kept until the end: decisions under way point to it */
+    struct wfl_trust  trust;
+    struct trust_set *before;
+    wfl_public_key    roots[];
 };
+
+struct wfl_auth {
+    const struct wfl_alloc   *alloc;
+    const struct wfl_clock   *clock;
+    const struct wfl_random  *random;
+    struct trust_set *_Atomic trust; /* as it is now */
+    wfl_arena                 arena; /* of what never changes of it */
+    uint32_t                  skew_sec;
+    wfl_time                  started;
+    struct packet_cache      *packets;
+    struct replay            *nonces;
+    struct session_table     *sessions;
+};
+
+static inline const struct wfl_trust *auth_trust(const struct wfl_auth *a)
+{
+    return &atomic_load(&a->trust)->trust;
+}
 
 enum presigned_param { P_PACKET, P_TIMESTAMP, P_EXPIRES, P_SIGNATURE, P_COUNT };
 
@@ -122,6 +133,7 @@ struct packet_owner {
     struct wfl_packet       packet;
     _Atomic uint32_t        refs;
     _Atomic uint64_t        unrevoked_epoch; /* under which no link was revoked; 0: never looked */
+    _Atomic uint32_t        roots_version;   /* of the roots that it was found to hang on */
     wfl_arena               arena;
     const struct wfl_alloc *alloc;
 };

@@ -21,17 +21,38 @@ static wfl_time time_now(const struct wfl_clock *clock)
     return (wfl_time){.sec = ns / 1000000000, .nsec = (int32_t)(ns % 1000000000)};
 }
 
+static wfl_code set_trust(struct wfl_auth *a, const struct wfl_trust *from, wfl_error *err)
+{
+    size_t            bytes = from->root_count * sizeof *from->roots;
+    struct trust_set *set = wfl_alloc_zero(a->alloc, 1, sizeof *set + bytes);
+
+    if (set == NULL) return wfl_fail(err, WFL_NOMEM, "auth: out of memory");
+    set->before = a->trust;
+    set->trust = *from;
+    set->trust.roots = set->roots;
+    set->trust.version = set->before == NULL ? 1 : set->before->trust.version + 1;
+    if (bytes > 0) memcpy(set->roots, from->roots, bytes);
+    a->trust = set;
+    return WFL_OK;
+}
+
 static wfl_code copy_trust(struct wfl_auth *a, const struct wfl_trust *from, wfl_error *err)
 {
-    wfl_slice roots = wfl_slice_of(from->roots, from->root_count * sizeof *from->roots), copy;
+    struct wfl_trust copy = *from;
 
-    a->trust = *from;
-    if (!wfl_arena_copy(&a->arena, roots, &copy) ||
-        !wfl_arena_copy(&a->arena, from->audience, &a->trust.audience)) {
+    if (!wfl_arena_copy(&a->arena, from->audience, &copy.audience))
         return wfl_fail(err, WFL_NOMEM, "auth: out of memory");
-    }
-    a->trust.roots = (const wfl_public_key *)(const void *)copy.data;
-    return WFL_OK;
+    return set_trust(a, &copy, err);
+}
+
+wfl_code wfl_auth_set_roots(struct wfl_auth *a, const wfl_public_key *roots, uint32_t count,
+                            wfl_error *err)
+{
+    struct wfl_trust trust = *auth_trust(a);
+
+    trust.roots = roots;
+    trust.root_count = count;
+    return set_trust(a, &trust, err);
 }
 
 wfl_code wfl_auth_new(const struct wfl_auth_config *config, struct wfl_auth **out, wfl_error *err)
@@ -74,6 +95,10 @@ void wfl_auth_free(struct wfl_auth *a)
     packet_cache_free(a->packets);
     replay_free(a->nonces);
     session_table_free(a->sessions);
+    for (struct trust_set *set = a->trust, *before; set != NULL; set = before) {
+        before = set->before;
+        wfl_alloc_free(a->alloc, set);
+    }
     wfl_arena_fini(&a->arena);
     wfl_alloc_free(a->alloc, a);
 }
@@ -200,7 +225,7 @@ wfl_code wfl_auth_authenticate(struct wfl_auth *a, const struct wfl_auth_request
 
 wfl_code wfl_auth_recheck(struct wfl_auth *a, const struct wfl_packet *packet, wfl_error *err)
 {
-    return packet_verify_revocations(packet, &a->trust, err);
+    return packet_verify_revocations(packet, auth_trust(a), err);
 }
 
 bool wfl_auth_spend_write(const struct wfl_identity *id)

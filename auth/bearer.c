@@ -16,7 +16,7 @@ static wfl_code verify_new(struct wfl_auth *a, wfl_slice credential, int64_t now
     wfl_code           rc = wfl_packet_parse(credential, a->alloc, &packet, err);
 
     if (rc != WFL_OK) return rc;
-    rc = wfl_packet_verify(packet, &a->trust, now_sec, err);
+    rc = wfl_packet_verify(packet, auth_trust(a), now_sec, err);
     if (rc != WFL_OK) {
         auth_claim(id, packet);
         wfl_packet_unref(packet);
@@ -41,7 +41,7 @@ wfl_code auth_find_packet(struct wfl_auth *a, wfl_slice credential, int64_t now_
     packet = packet_cache_find(a->packets, sha256);
     if (packet == NULL) return verify_new(a, credential, now_sec, id, err);
     rc = packet_verify_times(packet, now_sec, err);
-    if (rc == WFL_OK) rc = packet_verify_revocations(packet, &a->trust, err);
+    if (rc == WFL_OK) rc = packet_verify_revocations(packet, auth_trust(a), err);
     if (rc != WFL_OK) {
         auth_claim(id, packet);
         wfl_packet_unref(packet);

@@ -104,14 +104,28 @@ wfl_code packet_verify_narrowing(const struct wfl_packet *p, wfl_error *err)
     return WFL_OK;
 }
 
+/* Roots may be taken away while the server runs. */
+static wfl_code verify_root(const struct wfl_packet *p, const struct wfl_trust *trust,
+                            wfl_error *err)
+{
+    struct packet_owner *owner = (struct packet_owner *)(void *)p; /* the first member */
+
+    if (atomic_load(&owner->roots_version) == trust->version) return WFL_OK;
+    if (find_root(trust, p->links[0].kid) == NULL)
+        return refuse(err, WFL_PACKET_UNTRUSTED, 0, "is not signed by a trusted root any more");
+    atomic_store(&owner->roots_version, trust->version);
+    return WFL_OK;
+}
+
 wfl_code packet_verify_revocations(const struct wfl_packet *p, const struct wfl_trust *trust,
                                    wfl_error *err)
 {
     const struct wfl_revocations *r = trust->revocations;
     struct packet_owner          *owner = (struct packet_owner *)(void *)p; /* the first member */
     uint64_t                      epoch;
+    wfl_code                      rc = verify_root(p, trust, err);
 
-    if (r == NULL) return WFL_OK;
+    if (rc != WFL_OK || r == NULL) return rc;
     epoch = r->epoch == NULL ? 0 : r->epoch(r->ctx); /* before the links are looked up */
     if (epoch != 0 && atomic_load(&owner->unrevoked_epoch) == epoch) return WFL_OK;
     for (uint32_t i = 0; i < p->link_count; i++) {

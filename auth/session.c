@@ -104,7 +104,7 @@ static wfl_code find_session(const struct decision *d, wfl_slice credential,
     id->packet = id->session->packet;
     wfl_packet_ref(id->packet);
     rc = packet_verify_times(id->packet, d->now.sec, err);
-    if (rc == WFL_OK) rc = packet_verify_revocations(id->packet, &d->auth->trust, err);
+    if (rc == WFL_OK) rc = packet_verify_revocations(id->packet, auth_trust(d->auth), err);
     return rc;
 }
 

@@ -92,7 +92,7 @@ static void linger(struct conn *c)
 
 static bool make_room(struct conn *c)
 {
-    size_t   most = c->reactor->net->config.limits.header_bytes_max + 1024u;
+    size_t   most = c->limits->header_bytes_max + 1024u;
     uint8_t *bigger;
 
     if (c->in == NULL) {
@@ -215,7 +215,7 @@ static void receive(struct conn *c)
 
 static bool wants_input(const struct conn *c)
 {
-    size_t most = c->reactor->net->config.limits.header_bytes_max + 1024u;
+    size_t most = c->limits->header_bytes_max + 1024u;
     size_t cap;
 
     if (c->peer_done) return false;
@@ -301,7 +301,7 @@ static int64_t ms(uint32_t n)
 
 void conn_check_time(struct conn *c)
 {
-    const struct wfl_net_limits *limits = &c->reactor->net->config.limits;
+    const struct wfl_net_limits *limits = c->limits;
     int64_t                      now = c->reactor->now_ns;
     uint32_t stall_ms = c->h2.calmed ? LINGER_MS : limits->body_stall_timeout_ms;
 
@@ -371,6 +371,7 @@ void conn_accept(struct reactor *r, int fd, struct wfl_tls *tls)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     set_keepalive(fd);
     c->reactor = r;
+    c->limits = net_limits(r->net);
     c->fd = fd;
     c->poll.data = c;
     c->since_ns = r->now_ns;

@@ -53,14 +53,14 @@ static wfl_code skip_blank_lines(struct conn *c, wfl_error *err)
 
 static struct http1_limits limits_of(const struct conn *c)
 {
-    const struct wfl_net_limits *l = &c->reactor->net->config.limits;
+    const struct wfl_net_limits *l = c->limits;
 
     return (struct http1_limits){l->header_bytes_max, l->target_bytes_max, l->header_count_max};
 }
 
 static void begin_body(struct conn *c, const struct wfl_request *r)
 {
-    const struct wfl_net_limits *l = &c->reactor->net->config.limits;
+    const struct wfl_net_limits *l = c->limits;
 
     c->h1.body_open = r->has_body;
     c->h1.body_left = r->length;
@@ -401,7 +401,7 @@ void http1_pump(struct conn *c)
 
 void http1_check_time(struct conn *c)
 {
-    const struct wfl_net_limits *limits = &c->reactor->net->config.limits;
+    const struct wfl_net_limits *limits = c->limits;
     struct wfl_exchange         *x = c->h1.x;
     int64_t                      now = c->reactor->now_ns;
     wfl_error                    err = {.code = WFL_OK};

@@ -52,8 +52,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     x->stream = frame->hd.stream_id;
     head = wfl_arena_zero(&x->arena, 1, sizeof *head);
     if (head != NULL) {
-        head->headers = wfl_arena_get(&x->arena, c->reactor->net->config.limits.header_count_max *
-                                                     sizeof(struct wfl_header));
+        head->headers =
+            wfl_arena_get(&x->arena, c->limits->header_count_max * sizeof(struct wfl_header));
     }
     x->user = head;
     nghttp2_session_set_stream_user_data(session, x->stream, x);
@@ -99,7 +99,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      void *arg)
 {
     struct conn                 *c = arg;
-    const struct wfl_net_limits *limits = &c->reactor->net->config.limits;
+    const struct wfl_net_limits *limits = c->limits;
     struct wfl_exchange         *x = exchange_of(session, frame->hd.stream_id);
     wfl_slice    n = wfl_slice_of(name, name_len), v = wfl_slice_of(value, value_len);
     struct head *head;
@@ -154,7 +154,7 @@ static wfl_code check_target(const struct wfl_exchange *x, const struct wfl_net_
 /* Count and bytes are known only at the end of the block; the answer needs a complete one. */
 static wfl_code finish_head(struct wfl_exchange *x, wfl_error *err)
 {
-    const struct wfl_net_limits *limits = &x->reactor->net->config.limits;
+    const struct wfl_net_limits *limits = x->conn->limits;
     struct wfl_request          *r = &x->request;
     struct head                 *head = head_of(x);
     const struct wfl_header     *length;
@@ -377,7 +377,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
 
 bool http2_start(struct conn *c)
 {
-    const struct wfl_net_limits *limits = &c->reactor->net->config.limits;
+    const struct wfl_net_limits *limits = c->limits;
     nghttp2_settings_entry       settings[] = {
               {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->streams_max},
               {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
@@ -490,7 +490,7 @@ static void turn(struct conn *c, struct wfl_exchange *x)
 
 static size_t outbound_max(const struct conn *c)
 {
-    return OUTBOUND_SPARE + 4 * (size_t)c->reactor->net->config.limits.streams_max;
+    return OUTBOUND_SPARE + 4 * (size_t)c->limits->streams_max;
 }
 
 /* The peer sends no more: what it asked for whole is answered, unless nobody waits for that; the
@@ -623,7 +623,7 @@ void http2_shutdown(struct conn *c)
 
 void http2_check_time(struct conn *c)
 {
-    const struct wfl_net_limits *limits = &c->reactor->net->config.limits;
+    const struct wfl_net_limits *limits = c->limits;
     int64_t                      now = c->reactor->now_ns;
     wfl_error                    err = {.code = WFL_OK};
 

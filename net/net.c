@@ -171,10 +171,10 @@ wfl_code wfl_net_bind(const struct wfl_net_config *config, struct wfl_net **out,
     n->config.listen = n->config.tls_listen = NULL;
     wfl_mutex_init(&n->tls_lock, WFL_RANK_NET);
     if (n->config.arena_bytes_max == 0) n->config.arena_bytes_max = ARENA_BYTES_MAX;
-    fill_limits(&n->config.limits);
     n->reactor_count = config->reactors == 0 ? core_count() : config->reactors;
     n->address_count = config->listen_count + config->tls_listen_count;
-    rc = allocate(n, err);
+    rc = wfl_net_set_limits(n, &config->limits, err);
+    if (rc == WFL_OK) rc = allocate(n, err);
     for (uint32_t i = 0; i < config->listen_count && rc == WFL_OK; i++)
         rc = bind_all(n, i, config->listen[i], err);
     for (uint32_t i = 0; i < config->tls_listen_count && rc == WFL_OK; i++)
@@ -221,6 +221,18 @@ const char *wfl_net_address(const struct wfl_net *n, uint32_t i)
 const char *wfl_net_tls_address(const struct wfl_net *n, uint32_t i)
 {
     return i < n->config.tls_listen_count ? n->addresses[n->config.listen_count + i] : NULL;
+}
+
+wfl_code wfl_net_set_limits(struct wfl_net *n, const struct wfl_net_limits *limits, wfl_error *err)
+{
+    struct limits_set *set = wfl_alloc_zero(n->config.alloc, 1, sizeof *set);
+
+    if (set == NULL) return wfl_fail(err, WFL_NOMEM, "limits: out of memory");
+    set->limits = *limits;
+    fill_limits(&set->limits);
+    set->before = n->limits;
+    n->limits = set;
+    return WFL_OK;
 }
 
 void wfl_net_set_tls(struct wfl_net *n, struct wfl_tls *tls)
@@ -304,6 +316,10 @@ void wfl_net_free(struct wfl_net *n)
         wfl_alloc_free(n->config.alloc, r->listeners);
         wfl_alloc_free(n->config.alloc, r->listen_fds);
         wfl_mutex_fini(&r->lock);
+    }
+    for (struct limits_set *set = n->limits, *before; set != NULL; set = before) {
+        before = set->before;
+        wfl_alloc_free(n->config.alloc, set);
     }
     wfl_tls_unref(n->tls);
     wfl_mutex_fini(&n->tls_lock);

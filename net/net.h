@@ -223,6 +223,10 @@ WFL_MUST_USE wfl_code wfl_net_serve(struct wfl_net *n, struct wfl_tls *tls, wfl_
 /* The i-th address as bound, port filled in: "127.0.0.1:40123". NULL past the end. */
 const char *wfl_net_address(const struct wfl_net *n, uint32_t i);
 const char *wfl_net_tls_address(const struct wfl_net *n, uint32_t i);
+/* One thread at a time. New connections have these limits; those that are open keep theirs. NOMEM.
+ */
+WFL_MUST_USE wfl_code wfl_net_set_limits(struct wfl_net *n, const struct wfl_net_limits *limits,
+                                         wfl_error *err);
 /* Any thread. New connections use `tls`, whose reference is taken over; those that are open stay
  * with what they began with. */
 void wfl_net_set_tls(struct wfl_net *n, struct wfl_tls *tls);

@@ -177,19 +177,20 @@ enum conn_protocol { PROTO_UNKNOWN, PROTO_HTTP1, PROTO_HTTP2 };
 enum conn_state { CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_CLOSED };
 
 struct conn {
-    struct reactor    *reactor;
-    struct conn       *next, *prev;
-    uv_poll_t          poll;
-    int                fd;
-    enum conn_state    state;
-    enum conn_protocol protocol;
-    int                poll_events; /* as asked of libuv */
-    bool               peer_done;   /* it sends no more */
-    bool               in_pump;
-    struct tls        *tls; /* NULL: in clear */
-    char               peer[64];
-    int64_t            since_ns; /* of what the time-out watches: last byte, start of the head... */
-    int64_t            write_progress_ns;
+    struct reactor              *reactor;
+    const struct wfl_net_limits *limits; /* as it began */
+    struct conn                 *next, *prev;
+    uv_poll_t                    poll;
+    int                          fd;
+    enum conn_state              state;
+    enum conn_protocol           protocol;
+    int                          poll_events; /* as asked of libuv */
+    bool                         peer_done;   /* it sends no more */
+    bool                         in_pump;
+    struct tls                  *tls; /* NULL: in clear */
+    char                         peer[64];
+    int64_t since_ns; /* of what the time-out watches: last byte, start of the head... */
+    int64_t write_progress_ns;
     struct wfl_exchange *exchanges;
     uint32_t             exchange_count;
     struct wfl_exchange *ready;
@@ -260,10 +261,16 @@ struct reactor {
     int64_t          cut_at_ns;
 };
 
+struct limits_set { /* never changed, kept until the end: connections and exchanges point to it */
+    struct wfl_net_limits limits;
+    struct limits_set    *before;
+};
+
 struct wfl_net {
-    struct wfl_net_config config; /* with defaults filled in; strings not kept */
-    struct reactor       *reactors;
-    uint32_t              reactor_count;
+    struct wfl_net_config      config; /* with defaults filled in; strings not kept */
+    struct limits_set *_Atomic limits; /* for new connections */
+    struct reactor            *reactors;
+    uint32_t                   reactor_count;
     char (*addresses)[64];
     uint32_t         address_count; /* those of TLS last */
     wfl_mutex        tls_lock;
@@ -273,6 +280,10 @@ struct wfl_net {
 };
 
 /* net.c */
+static inline const struct wfl_net_limits *net_limits(const struct wfl_net *n)
+{
+    return &atomic_load(&n->limits)->limits;
+}
 struct wfl_tls *net_tls_ref(struct wfl_net *n); /* the one for a new connection, to be unrefd */
 
 /* reactor.c */

@@ -207,7 +207,7 @@ static void on_acceptable(uv_poll_t *handle, int status, int events)
             return;
         }
         net->connections_total++;
-        if (atomic_fetch_add(&net->connections, 1) >= net->config.limits.connections_max) {
+        if (atomic_fetch_add(&net->connections, 1) >= net_limits(net)->connections_max) {
             net->connections--;
             net->connections_refused++;
             close(fd);

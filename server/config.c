@@ -26,10 +26,15 @@ struct number_row {
     size_t      offset; /* of a uint64_t in struct wfl_config */
     uint64_t    fallback, min, max;
     const char *help;
+    bool        reloads; /* at SIGHUP */
 };
 #define ROW(name, fallback, min, max, help)                                                        \
     {                                                                                              \
-#name, offsetof(struct wfl_config, name), fallback, min, max, help                         \
+#name, offsetof(struct wfl_config, name), fallback, min, max, help, false                  \
+    }
+#define ROW_AGAIN(name, fallback, min, max, help)                                                  \
+    {                                                                                              \
+#name, offsetof(struct wfl_config, name), fallback, min, max, help, true                   \
     }
 static const struct number_row numbers[] = {
     ROW(reactors, 0, 0, 256, "network threads; 0: one a core"),
@@ -43,14 +48,14 @@ static const struct number_row numbers[] = {
     ROW(nonces_max, 8u << 20, 1024, 1u << 28, "nonces remembered in all"),
     ROW(sessions_per_client_max, 1000, 1, 1000, "sessions of one client that are open"),
     ROW(sessions_max, 16384, 16, 1u << 20, "sessions of all clients that are open"),
-    ROW(header_bytes_max, 32u << 10, 1u << 10, 1u << 20, "header block"),
-    ROW(header_count_max, 100, 8, 1000, "headers of a request"),
-    ROW(target_bytes_max, 8u << 10, 256, 1u << 16, "request target"),
-    ROW(header_timeout_seconds, 10, 1, 3600, "first byte to end of headers"),
-    ROW(idle_timeout_seconds, 60, 1, 86400, "connection without a request"),
-    ROW(body_stall_timeout_seconds, 30, 1, 3600, "no byte of a body"),
-    ROW(streams_max, 256, 1, 4096, "HTTP/2 streams a connection"),
-    ROW(connections_max, 10000, 1, 1u << 20, "connections in all"),
+    ROW_AGAIN(header_bytes_max, 32u << 10, 1u << 10, 1u << 20, "header block"),
+    ROW_AGAIN(header_count_max, 100, 8, 1000, "headers of a request"),
+    ROW_AGAIN(target_bytes_max, 8u << 10, 256, 1u << 16, "request target"),
+    ROW_AGAIN(header_timeout_seconds, 10, 1, 3600, "first byte to end of headers"),
+    ROW_AGAIN(idle_timeout_seconds, 60, 1, 86400, "connection without a request"),
+    ROW_AGAIN(body_stall_timeout_seconds, 30, 1, 3600, "no byte of a body"),
+    ROW_AGAIN(streams_max, 256, 1, 4096, "HTTP/2 streams a connection"),
+    ROW_AGAIN(connections_max, 10000, 1, 1u << 20, "connections in all"),
     ROW(stop_timeout_seconds, 10, 1, 3600, "how long a stop waits for requests under way"),
     ROW(segment_bytes, 256u << 20, 4u << 20, 2ull << 30, "size of a file of large contents"),
     ROW(reserve_bytes, 64u << 20, 0, 1ull << 40,
@@ -99,8 +104,9 @@ static void print_help(void)
 {
     fputs(help_text, stdout);
     for (size_t i = 0; i < WFL_COUNT(numbers); i++) {
-        printf("  %-31s %s (default %llu)\n", numbers[i].name, numbers[i].help,
-               (unsigned long long)numbers[i].fallback);
+        printf("  %-31s %s (default %llu%s)\n", numbers[i].name, numbers[i].help,
+               (unsigned long long)numbers[i].fallback,
+               numbers[i].reloads ? "; read again at SIGHUP" : "");
     }
 }
 
@@ -444,6 +450,7 @@ enum wfl_config_outcome wfl_config_load(int argc, char **argv, char *const *env,
     enum wfl_config_outcome outcome = scan_flags(argc, argv, &file, err);
 
     if (outcome != WFL_CONFIG_SERVE) return outcome;
+    if (rc == WFL_OK && file != NULL) rc = set_string(&out->file, wfl_slice_str(file), err);
     if (rc == WFL_OK && file != NULL) rc = load_file(out, file, err);
     if (rc == WFL_OK) rc = load_environment(out, env, err);
     if (rc == WFL_OK) rc = apply_flags(out, argc, argv, err);
@@ -451,9 +458,23 @@ enum wfl_config_outcome wfl_config_load(int argc, char **argv, char *const *env,
     return rc == WFL_OK ? WFL_CONFIG_SERVE : WFL_CONFIG_USAGE;
 }
 
+const char *wfl_config_difference(const struct wfl_config *a, const struct wfl_config *b,
+                                  size_t *at)
+{
+    while (*at < WFL_COUNT(numbers)) {
+        const struct number_row *row = &numbers[(*at)++];
+
+        if (!row->reloads && memcmp((const char *)a + row->offset, (const char *)b + row->offset,
+                                    sizeof(uint64_t)) != 0)
+            return row->name;
+    }
+    return NULL;
+}
+
 void wfl_config_fini(struct wfl_config *c)
 {
     free(c->data);
+    free(c->file);
     free(c->ops_listen);
     free(c->audience);
     free(c->audit_log);

@@ -12,6 +12,7 @@
 
 struct wfl_config { /* strings are the config's until fini */
     char    *data;
+    char    *file; /* that was read; NULL: none */
     char    *listen[WFL_CONFIG_LISTEN_MAX];
     uint32_t listen_count; /* 0: TLS only */
     char    *tls_listen[WFL_CONFIG_LISTEN_MAX];
@@ -64,5 +65,9 @@ enum wfl_config_outcome {
 enum wfl_config_outcome wfl_config_load(int argc, char **argv, char *const *env,
                                         struct wfl_config *out, wfl_error *err);
 void                    wfl_config_fini(struct wfl_config *c);
+/* The next number from `*at` on (0: the first) that is another one in `b` and holds from a start
+ * on only; NULL: no more. */
+const char *wfl_config_difference(const struct wfl_config *a, const struct wfl_config *b,
+                                  size_t *at);
 
 #endif

@@ -39,7 +39,8 @@ static void block_signals(sigset_t *set)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void wait_for_end(const sigset_t *set, struct wfl_server *server, struct wfl_log *log)
+static void wait_for_end(const sigset_t *set, struct wfl_server *server, struct wfl_log *log,
+                         int argc, char **argv)
 {
     for (;;) {
         int number = 0;
@@ -50,11 +51,11 @@ static void wait_for_end(const sigset_t *set, struct wfl_server *server, struct 
             return;
         }
         wfl_log_text(log, WFL_LOG_INFO, "reload", "reading what may change while serving");
-        wfl_server_reload(server);
+        wfl_server_reload(server, argc, argv, environ);
     }
 }
 
-static int serve(const struct wfl_config *config)
+static int serve(const struct wfl_config *config, int argc, char **argv)
 {
     static struct wfl_server server;
     struct wfl_log          *log = NULL;
@@ -71,7 +72,7 @@ static int serve(const struct wfl_config *config)
     rc = wfl_server_prepare(config, &server, &err);
     if (rc == WFL_OK) rc = wfl_log_new(STDERR_FILENO, &wfl_clock_system, &log, &err);
     if (rc == WFL_OK) rc = wfl_server_start(&server, log, &err);
-    if (rc == WFL_OK) wait_for_end(&signals, &server, log);
+    if (rc == WFL_OK) wait_for_end(&signals, &server, log, argc, argv);
     wfl_server_stop(&server);
     if (rc == WFL_OK) wfl_log_text(log, WFL_LOG_INFO, "stopped", "all requests finished");
     wfl_log_free(log);
@@ -90,7 +91,7 @@ int main(int argc, char **argv)
     raise_file_limit();
     switch (wfl_config_load(argc, argv, environ, &config, &err)) {
     case WFL_CONFIG_SERVE:
-        status = serve(&config);
+        status = serve(&config, argc, argv);
         break;
     case WFL_CONFIG_HELP:
     case WFL_CONFIG_VERSION:

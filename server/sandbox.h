@@ -7,7 +7,7 @@
 
 #include "core/core.h"
 
-#define WFL_SANDBOX_READABLE_MAX 64
+#define WFL_SANDBOX_READABLE_MAX 72
 
 struct wfl_sandbox_files {
     const char *writable;                           /* a folder: everything below it */

@@ -51,7 +51,7 @@ static wfl_code lock_folder(struct wfl_server *s, wfl_error *err)
     return WFL_OK;
 }
 
-static wfl_code read_roots(const struct wfl_config *c, wfl_public_key *roots, wfl_error *err)
+wfl_code server_read_roots(const struct wfl_config *c, wfl_public_key *roots, wfl_error *err)
 {
     for (uint32_t i = 0; i < c->root_count; i++) {
         struct wfl_secret text = {0};
@@ -108,7 +108,7 @@ static wfl_code open_auth(struct wfl_server *s, wfl_error *err)
 {
     const struct wfl_config *c = s->config;
     wfl_public_key           roots[WFL_CONFIG_ROOTS_MAX];
-    wfl_code                 rc = read_roots(c, roots, err);
+    wfl_code                 rc = server_read_roots(c, roots, err);
 
     if (rc != WFL_OK) return rc;
     s->revocations = wfl_revocations_of(s->store);
@@ -167,20 +167,24 @@ static wfl_code open_store(struct wfl_server *s, wfl_error *err)
     return rc;
 }
 
+struct wfl_net_limits server_net_limits(const struct wfl_config *c)
+{
+    return (struct wfl_net_limits){
+        .header_bytes_max = (uint32_t)c->header_bytes_max,
+        .header_count_max = (uint32_t)c->header_count_max,
+        .target_bytes_max = (uint32_t)c->target_bytes_max,
+        .header_timeout_ms = (uint32_t)c->header_timeout_seconds * 1000,
+        .idle_timeout_ms = (uint32_t)c->idle_timeout_seconds * 1000,
+        .body_stall_timeout_ms = (uint32_t)c->body_stall_timeout_seconds * 1000,
+        .streams_max = (uint32_t)c->streams_max,
+        .connections_max = (uint32_t)c->connections_max,
+    };
+}
+
 static struct wfl_net_config net_config(const struct wfl_config *c)
 {
     return (struct wfl_net_config){
-        .limits =
-            {
-                .header_bytes_max = (uint32_t)c->header_bytes_max,
-                .header_count_max = (uint32_t)c->header_count_max,
-                .target_bytes_max = (uint32_t)c->target_bytes_max,
-                .header_timeout_ms = (uint32_t)c->header_timeout_seconds * 1000,
-                .idle_timeout_ms = (uint32_t)c->idle_timeout_seconds * 1000,
-                .body_stall_timeout_ms = (uint32_t)c->body_stall_timeout_seconds * 1000,
-                .streams_max = (uint32_t)c->streams_max,
-                .connections_max = (uint32_t)c->connections_max,
-            },
+        .limits = server_net_limits(c),
         .clock = &wfl_clock_system,
         .random = &wfl_random_system,
         .alloc = &wfl_alloc_libc,
@@ -229,6 +233,7 @@ static wfl_code close_files(struct wfl_server *s, wfl_error *err)
     if (!c->landlock) return WFL_OK;
     for (uint32_t i = 0; i < c->root_count; i++)
         files.readable[files.readable_count++] = c->roots[i];
+    if (c->file != NULL) files.readable[files.readable_count++] = c->file;
     if (c->tls_listen_count > 0) {
         files.readable[files.readable_count++] = c->tls_cert;
         files.readable[files.readable_count++] = c->tls_key;
@@ -330,12 +335,6 @@ wfl_code wfl_server_start(struct wfl_server *s, struct wfl_log *log, wfl_error *
     if (s->config->tls_listen_count > 0) certificate_log(s, &facts);
     log_ready(s);
     return WFL_OK;
-}
-
-void wfl_server_reload(struct wfl_server *s)
-{
-    certificate_reload(s);
-    audit_reopen(s->audit);
 }
 
 void wfl_server_stop(struct wfl_server *s)

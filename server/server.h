@@ -55,9 +55,14 @@ WFL_MUST_USE wfl_code wfl_server_prepare(const struct wfl_config *config, struct
 /* The second: reads roots and identity, opens engine and store, serves, closes off all system calls
  * that are not needed, logs the ready line. The same on failure. */
 WFL_MUST_USE wfl_code wfl_server_start(struct wfl_server *s, struct wfl_log *log, wfl_error *err);
-/* What may change while it serves is read again: the certificate. The first thread only. What is
+/* What may change while it serves is read again: roots, limits, certificate; the audit log is opened
+ * anew (reload.c). The arguments as at the start. The first thread only. What is
  * wrong is logged, and changes nothing. */
-void wfl_server_reload(struct wfl_server *s);
+void wfl_server_reload(struct wfl_server *s, int argc, char **argv, char *const *env);
+/* Parts of start and reload. */
+WFL_MUST_USE wfl_code server_read_roots(const struct wfl_config *c, wfl_public_key *roots,
+                                        wfl_error *err);
+struct wfl_net_limits server_net_limits(const struct wfl_config *c);
 /* Finishes what is under way and releases everything. */
 void wfl_server_stop(struct wfl_server *s);
 
