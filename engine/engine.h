@@ -27,10 +27,15 @@
     X(TAGS, "tags")       /* index of tags */                                                      \
     X(CHANGES, "changes") /* the change stream */                                                  \
     X(UPLOADS, "uploads") /* multipart uploads in progress */                                      \
-    X(NONCES, "nonces")   /* outcomes of writes, for exactly-once */                               \
+    X(NONCES, "nonces")   /* outcomes of writes, until they expire: see below */                   \
     X(REVOCATIONS, "revocations")                                                                  \
     X(MANIFESTS, "manifests") /* which chunks a large content is made of */                        \
     X(DUE, "due")             /* what is to be done, by the time at which it is */
+
+/* A value of NONCES begins with the time at which it expires, WFL_EXPIRES_LEN bytes, big-endian,
+ * Unix milliseconds. From then on the engine may drop it at any time, or never: who reads judges
+ * for himself. */
+#define WFL_EXPIRES_LEN 8
 
 #define WFL_SPACE_ENUM(name, text) WFL_SPACE_##name,
 enum wfl_space { WFL_SPACES(WFL_SPACE_ENUM) WFL_SPACE_COUNT };
@@ -271,6 +276,10 @@ struct wfl_commit {
      * commit wrote and is what `done` gets. Must not touch state of its own before its last call
      * that can fail. */
     wfl_code (*apply)(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err);
+    /* NULL, or: committer thread, after an apply that failed, when its writes are undone. What this
+     * one writes is kept with the group although the commit stays refused, and waits for no fsync.
+     * Where it fails, its code is what `done` gets. */
+    wfl_code (*refused)(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err);
     /* Committer thread, once: OK means applied and, for WFL_DURABLE, on stable storage; and visible
      * to every read that begins from now on. */
     void (*done)(struct wfl_commit *c);
@@ -280,6 +289,7 @@ struct wfl_commit {
     wfl_error err;
     struct {
         struct wfl_commit *next;
+        bool               noted; /* refused, and it wrote something about that */
     } own;
 };
 /* Any thread. WFL_PENDING, or refused at once: OVERLOADED (queue full), READ_ONLY, CLOSED. */
@@ -291,7 +301,8 @@ struct wfl_group_hooks {
     /* After the last apply, before the write; not where the group has written nothing. A failure
      * fails the whole group. */
     wfl_code (*seal)(void *ctx, struct wfl_txn *t, wfl_error *err);
-    /* After the write, before the commits' done; not where every commit was refused. `rc` other
+    /* After the write, before the commits' done; not where every commit was refused and wrote
+     * nothing about it. `rc` other
      * than OK: nothing of the group is stored, and the ctx must fall back to what it had. */
     void (*settled)(void *ctx, wfl_code rc);
     void *ctx;
@@ -345,6 +356,7 @@ struct wfl_local_config {
      * disk could not be rewritten */
     uint64_t                reserve_bytes;
     uint64_t                rewrite_bytes_per_second; /* of segments below half live; 0: 64 MiB */
+    const struct wfl_clock *clock; /* by which records expire; NULL: the system's */
     const struct wfl_alloc *alloc;
 };
 /* WFL_IO, WFL_CORRUPT_OBJECT (the store says what is damaged), WFL_NOMEM; another process using

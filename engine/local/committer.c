@@ -200,9 +200,43 @@ void wfl_local_become_read_only(struct local *l, const wfl_error *err)
 
 struct group_sum {
     uint64_t applied; /* commits that want their writes kept */
+    bool     noted;   /* a refused one wants something kept all the same */
     bool     sync;
     bool     wrote;
 };
+
+/* What was written since the last savepoint. */
+static void undo(struct local *l, struct local_txn *txn, size_t mark)
+{
+    char *text = NULL;
+
+    if (!txn->wrote) return;
+    rocksdb_writebatch_wi_rollback_to_save_point(l->batch, &text);
+    if (text != NULL) abort(); /* a savepoint was just set: cannot be */
+    wfl_blob_group_undo(l, mark);
+}
+
+static void note_refusal(struct local *l, struct local_txn *txn, struct wfl_commit *c,
+                         struct group_sum *sum)
+{
+    size_t    mark = l->segments.change_count;
+    wfl_error err = {.code = WFL_OK};
+    wfl_code  rc;
+
+    if (c->refused == NULL) return;
+    rocksdb_writebatch_wi_set_save_point(l->batch);
+    txn->wrote = false;
+    rc = c->refused(c, &txn->base, &err);
+    if (rc == WFL_OK) {
+        c->own.noted = txn->wrote;
+        sum->noted |= txn->wrote;
+        sum->wrote |= txn->wrote;
+        return;
+    }
+    undo(l, txn, mark);
+    c->rc = rc;
+    c->err = err;
+}
 
 static struct group_sum apply_all(struct local *l, struct local_txn *txn, struct wfl_commit *first)
 {
@@ -211,6 +245,7 @@ static struct group_sum apply_all(struct local *l, struct local_txn *txn, struct
     for (struct wfl_commit *c = first; c != NULL; c = c->own.next) {
         size_t mark = l->segments.change_count;
 
+        c->own.noted = false;
         if (l->read_only) {
             c->rc = wfl_fail(&c->err, WFL_READ_ONLY, "the store takes no writes: %s",
                              l->read_only_reason);
@@ -227,12 +262,9 @@ static struct group_sum apply_all(struct local *l, struct local_txn *txn, struct
             sum.applied++;
             sum.wrote |= txn->wrote;
             sum.sync |= c->durability == WFL_DURABLE;
-        } else if (txn->wrote) {
-            char *text = NULL;
-
-            rocksdb_writebatch_wi_rollback_to_save_point(l->batch, &text);
-            if (text != NULL) abort(); /* a savepoint was just set: cannot be */
-            wfl_blob_group_undo(l, mark);
+        } else {
+            undo(l, txn, mark);
+            note_refusal(l, txn, c, &sum);
         }
     }
     return sum;
@@ -286,7 +318,7 @@ static void run_group(struct local *l, struct wfl_commit *first)
 
     rocksdb_writebatch_wi_clear(l->batch);
     sum = apply_all(l, &txn, first);
-    if (sum.applied > 0) {
+    if (sum.applied > 0 || sum.noted) {
         if (sum.wrote) {
             rc = write_group(l, &txn, &sum, &err);
         } else if (sum.sync && l->unsynced) {
@@ -298,7 +330,7 @@ static void run_group(struct local *l, struct wfl_commit *first)
     }
     for (struct wfl_commit *c = first, *next; c != NULL; c = next) {
         next = c->own.next; /* done may free c */
-        if (c->rc == WFL_OK && rc != WFL_OK) {
+        if ((c->rc == WFL_OK || c->own.noted) && rc != WFL_OK) {
             c->rc = rc;
             c->err = err;
         }

@@ -488,6 +488,7 @@ wfl_code wfl_engine_open_local(const struct wfl_local_config *config, struct wfl
     if (l == NULL) return wfl_fail(err, WFL_NOMEM, "engine: out of memory");
     l->base.ops = &local_ops;
     l->alloc = config->alloc;
+    l->clock = config->clock == NULL ? &wfl_clock_system : config->clock;
     l->queue_max = or_default(config->commit_queue_max, 16384);
     l->queue_bytes_max =
         config->commit_queue_bytes_max == 0 ? 64u << 20 : config->commit_queue_bytes_max;

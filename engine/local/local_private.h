@@ -15,6 +15,7 @@ enum local_family { FAMILY_BLOB_INDEX, FAMILY_BLOB_SEGMENTS, FAMILY_COUNT };
 struct local {
     struct wfl_engine       base;
     const struct wfl_alloc *alloc;
+    const struct wfl_clock *clock;
     struct wfl_pool        *pool;
 
     rocksdb_t                      *db;
@@ -24,7 +25,8 @@ struct local {
     rocksdb_options_t              *family_options;
     rocksdb_column_family_handle_t *families[FAMILY_COUNT];
     rocksdb_cache_t                *cache;
-    rocksdb_readoptions_t          *read_memory; /* what is in memory only */
+    rocksdb_compactionfilter_t     *expired_filter; /* of NONCES */
+    rocksdb_readoptions_t          *read_memory;    /* what is in memory only */
     rocksdb_readoptions_t          *read_disk;
     rocksdb_writeoptions_t         *write_synced;
     rocksdb_writeoptions_t         *write_buffered;

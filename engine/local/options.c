@@ -12,7 +12,10 @@
  * Contents lie in `values` with RocksDB's value log, so that compactions move keys and not
  * contents; its cache is the block cache, which lets hot contents be answered without the disk.
  * Contents are opaque and often compressed already: not compressed again. Record headers are (LZ4).
- */
+ *
+ * What has expired in `nonces` is dropped by compactions, on their way. Nothing else looks for it:
+ * its keys are hashes, so that every compaction meets a share of all rows, and while nobody writes
+ * nothing grows. */
 #include "engine/local/local_private.h"
 
 #include <sys/resource.h>
@@ -29,6 +32,34 @@
 static uint64_t or_default(uint64_t value, uint64_t fallback)
 {
     return value == 0 ? fallback : value;
+}
+
+/* ---- what expires */
+
+static unsigned char drop_expired(void *state, int level, const char *key, size_t key_len,
+                                  const char *value, size_t value_len, char **new_value,
+                                  size_t *new_value_len, unsigned char *value_changed)
+{
+    struct local *l = state;
+    uint64_t      expires_ms = 0;
+
+    (void)level, (void)key, (void)key_len, (void)new_value, (void)new_value_len;
+    *value_changed = 0;
+    if (value_len < WFL_EXPIRES_LEN) return 0; /* not for us to judge */
+    for (size_t i = 0; i < WFL_EXPIRES_LEN; i++)
+        expires_ms = expires_ms << 8 | (uint8_t)value[i];
+    return expires_ms <= wfl_clock_unix_ms(l->clock);
+}
+
+static void keep_state(void *state)
+{
+    (void)state; /* the engine's own */
+}
+
+static const char *filter_name(void *state)
+{
+    (void)state;
+    return "wfl.expires";
 }
 
 static rocksdb_options_t *new_space_options(struct local *l, enum wfl_space space,
@@ -60,6 +91,7 @@ static rocksdb_options_t *new_space_options(struct local *l, enum wfl_space spac
         rocksdb_options_set_blob_gc_age_cutoff(o, 0.5);
         rocksdb_options_set_blob_cache(o, l->cache);
     }
+    if (space == WFL_SPACE_NONCES) rocksdb_options_set_compaction_filter(o, l->expired_filter);
     return o;
 }
 
@@ -113,6 +145,7 @@ void wfl_local_options_new(struct local *l, const struct wfl_local_config *confi
     rocksdb_options_set_avoid_unnecessary_blocking_io(l->options, 1);
     /* One writer: the machinery for several costs and gives nothing. */
     rocksdb_options_set_allow_concurrent_memtable_write(l->options, 0);
+    l->expired_filter = rocksdb_compactionfilter_create(l, keep_state, drop_expired, filter_name);
     for (int i = 0; i < WFL_SPACE_COUNT; i++) {
         l->space_options[i] = new_space_options(l, (enum wfl_space)i, write_buffer);
     }
@@ -139,5 +172,6 @@ void wfl_local_options_free(struct local *l)
         rocksdb_options_destroy(l->space_options[i]);
     rocksdb_options_destroy(l->family_options);
     rocksdb_options_destroy(l->options);
+    rocksdb_compactionfilter_destroy(l->expired_filter);
     rocksdb_cache_destroy(l->cache);
 }

@@ -457,17 +457,34 @@ static wfl_code finish_group(struct memory *m, bool durable, wfl_error *err)
     return rc;
 }
 
+/* True: it wrote something. */
+static bool note_refusal(struct memory *m, struct memory_txn *txn, struct wfl_commit *c)
+{
+    size_t    keep = m->group.count;
+    wfl_error err = {.code = WFL_OK};
+    wfl_code  rc = c->refused == NULL ? WFL_OK : c->refused(c, &txn->base, &err);
+
+    if (rc != WFL_OK) {
+        undo_to(m, &m->group, keep);
+        c->rc = rc;
+        c->err = err;
+    }
+    c->own.noted = m->group.count > keep;
+    return c->own.noted;
+}
+
 static void run_group(struct memory *m, struct wfl_commit *first)
 {
     struct memory_txn txn = {.base = {.ops = &txn_ops}, .memory = m};
     wfl_error         err = {.code = WFL_OK};
     wfl_code          rc = WFL_OK;
-    bool              durable = false;
+    bool              durable = false, noted = false;
     uint64_t          applied = 0;
 
     for (struct wfl_commit *c = first; c != NULL; c = c->own.next) {
         size_t keep = m->group.count;
 
+        c->own.noted = false;
         if (m->read_only) {
             c->rc = wfl_fail(&c->err, WFL_READ_ONLY, "the store takes no writes");
             continue;
@@ -475,16 +492,17 @@ static void run_group(struct memory *m, struct wfl_commit *first)
         c->rc = c->apply(c, &txn.base, &c->err);
         if (c->rc != WFL_OK) {
             undo_to(m, &m->group, keep);
+            noted |= note_refusal(m, &txn, c);
         } else {
             applied++;
             durable |= c->durability == WFL_DURABLE;
         }
     }
-    if (applied > 0) rc = finish_group(m, durable, &err);
+    if (applied > 0 || noted) rc = finish_group(m, durable, &err);
     if (rc == WFL_OK) m->commits += applied;
     for (struct wfl_commit *c = first, *next; c != NULL; c = next) {
         next = c->own.next;
-        if (c->rc == WFL_OK && rc != WFL_OK) {
+        if ((c->rc == WFL_OK || c->own.noted) && rc != WFL_OK) {
             c->rc = rc;
             c->err = err;
         }

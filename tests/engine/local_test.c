@@ -5,6 +5,8 @@
  * do not survive a fork alone. */
 #include "harness.h"
 
+#include "engine/local/local_private.h"
+
 #include <fcntl.h>
 #include <glob.h>
 #include <rocksdb/c.h>
@@ -638,6 +640,65 @@ static void damage_before_the_tail_fails_the_open(void **state)
     free(seen);
 }
 
+/* ---- records that expire */
+
+static int64_t test_now_ns(void *ctx)
+{
+    return *(const int64_t *)ctx;
+}
+
+static void put_expiring(struct bench *b, const char *key, uint64_t expires_ms)
+{
+    uint8_t value[WFL_EXPIRES_LEN + 4] = {0};
+
+    for (size_t i = 0; i < WFL_EXPIRES_LEN; i++)
+        value[i] = (uint8_t)(expires_ms >> (56 - 8 * i));
+    assert_int_equal(
+        bench_put(b, WFL_SPACE_NONCES, wfl_slice_str(key), wfl_slice_of(value, sizeof value)),
+        WFL_OK);
+}
+
+static void compact(struct bench *b)
+{
+    struct local *l = (struct local *)(void *)b->engine;
+
+    rocksdb_compact_range_cf(l->db, l->spaces[WFL_SPACE_NONCES], NULL, 0, NULL, 0);
+}
+
+static bool is_there(struct bench *b, const char *key)
+{
+    struct wfl_pin pin = {0};
+    wfl_code       rc = bench_get(b, WFL_SPACE_NONCES, wfl_slice_str(key), &pin);
+
+    wfl_pin_release(&pin);
+    return rc == WFL_OK;
+}
+
+static void compactions_drop_what_has_expired(void **state)
+{
+    struct bench          *b = *state;
+    int64_t                now_ns = 1000 * INT64_C(1000000);
+    const struct wfl_clock clock = {.unix_ns = test_now_ns, .mono_ns = test_now_ns, .ctx = &now_ns};
+
+    b->config.clock = &clock;
+    bench_open(b);
+    put_expiring(b, "now", 1000);
+    put_expiring(b, "later", 1001);
+    put_expiring(b, "renewed", 999);
+    put_expiring(b, "renewed", 2000);
+    assert_int_equal(bench_put(b, WFL_SPACE_NONCES, WFL_S("short"), WFL_S("?")), WFL_OK);
+    compact(b);
+    assert_false(is_there(b, "now"));
+    assert_true(is_there(b, "later"));
+    assert_true(is_there(b, "renewed"));
+    assert_true(is_there(b, "short"));
+    now_ns += 1000000;
+    put_expiring(b, "new", 3000); /* else there is nothing to compact */
+    compact(b);
+    assert_false(is_there(b, "later"));
+    assert_true(is_there(b, "renewed"));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -658,6 +719,7 @@ int main(int argc, char **argv)
         T(a_failed_write_ends_writing_and_loses_nothing),
         T(a_torn_tail_is_no_error),
         T(damage_before_the_tail_fails_the_open),
+        T(compactions_drop_what_has_expired),
     };
 
     if (argc == 4 && strcmp(argv[1], "writer") == 0)

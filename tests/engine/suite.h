@@ -34,6 +34,11 @@ void a_group_that_is_not_stored_counts_nothing(void **state);
 void an_open_blob_stays_though_it_is_dropped(void **state);
 void a_walk_sees_each_kept_blob_once(void **state);
 void a_read_that_may_block_sees_every_space(void **state);
+/* suite_refused.c */
+void a_refusal_keeps_what_it_notes_and_nothing_else(void **state);
+void a_refusal_alone_is_noted_without_a_sync(void **state);
+void a_refusal_with_nothing_to_note_writes_nothing(void **state);
+void a_refusal_that_cannot_be_noted_is_that_failure(void **state);
 /* suite_range.c */
 void keys_order_by_unsigned_bytes(void **state);
 void a_page_says_whether_there_is_more(void **state);
