@@ -272,7 +272,10 @@ struct wfl_identity { /* who asks, once decided; lives in the request's arena bu
     wfl_slice                nonce; /* in the arena; empty for a URL, which has none */
     /* What a write is remembered by: the nonce, or "<session>.<counter>", which is also the nonce
      * of the same write signed with Ed25519. Empty: it is not remembered. */
-    wfl_slice        once_nonce;
+    wfl_slice once_nonce;
+    /* Of what may write: the hash of what it asks for. The same nonce with another hash is another
+     * operation. */
+    uint8_t          operation[32];
     wfl_slice        query; /* raw, without what of it is a URL's credential; in the arena */
     wfl_time         timestamp;
     int64_t          expires_sec; /* Unix seconds: no longer in force from here on */
@@ -287,14 +290,16 @@ void wfl_identity_fini(struct wfl_identity *id); /* accepts zero */
 struct wfl_auth; /* the deciding object of a server; any thread */
 
 struct wfl_auth_config {
-    struct wfl_trust         trust;                   /* copied */
-    uint32_t                 clock_skew_seconds;      /* 0: 60 */
-    uint32_t                 packet_cache_max;        /* verified packets kept; 0: 4096 */
-    uint32_t                 nonces_per_client_max;   /* 0: 1048576 */
-    uint64_t                 nonces_max;              /* of all clients; 0: 8388608 */
-    uint32_t                 sessions_per_client_max; /* 0: 1000 */
-    uint32_t                 sessions_max;            /* of all clients; 0: 16384 */
-    const struct wfl_clock  *clock;
+    struct wfl_trust        trust;                   /* copied */
+    uint32_t                clock_skew_seconds;      /* 0: 60 */
+    uint32_t                packet_cache_max;        /* verified packets kept; 0: 4096 */
+    uint32_t                nonces_per_client_max;   /* 0: 1048576 */
+    uint64_t                nonces_max;              /* of all clients; 0: 8388608 */
+    uint32_t                nonce_retention_seconds; /* how long those of writes are kept; 0: 600 */
+    uint64_t                write_nonces_per_client_max; /* in that time; 0: 16777216 */
+    uint32_t                sessions_per_client_max;     /* 0: 1000 */
+    uint32_t                sessions_max;                /* of all clients; 0: 16384 */
+    const struct wfl_clock *clock;
     const struct wfl_random *random;
     const struct wfl_alloc  *alloc;
 };
@@ -321,10 +326,16 @@ WFL_MUST_USE wfl_code wfl_auth_spend_nonce(struct wfl_auth *a, const struct wfl_
  * OK, PACKET_REVOKED. Costs a comparison where nothing was revoked since. */
 WFL_MUST_USE wfl_code wfl_auth_recheck(struct wfl_auth *a, const struct wfl_packet *packet,
                                        wfl_error *err);
-/* Instead of that for a write which its store remembers by once_nonce. False: a session's counter
- * that was spent before, or that is too old to tell; then the write is answered from what is
- * remembered of it, and is REPLAYED where nothing is. */
-WFL_MUST_USE bool wfl_auth_spend_write(const struct wfl_identity *id);
+/* Instead of that for a write that its store remembers by once_nonce, and judges by it: OK also
+ * where another write has used it. REPLAYED: a read has; RATE_LIMITED: more writes in the time of
+ * retention than are remembered, or as above; NOMEM. */
+struct wfl_nonce_claim {
+    int64_t keep_ms;  /* Unix ms: remember a first one until then ... */
+    int64_t valid_ms; /* ... and any no shorter: until then the request itself is accepted again */
+    bool known_only;  /* a session's counter too old to tell: REPLAYED where it is not remembered */
+};
+WFL_MUST_USE wfl_code wfl_auth_claim_nonce(struct wfl_auth *a, const struct wfl_identity *id,
+                                           struct wfl_nonce_claim *out, wfl_error *err);
 struct wfl_auth_stats {
     uint64_t packets_cached, packet_hits, packet_misses, nonces, clients, sessions;
 };

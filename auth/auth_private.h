@@ -50,6 +50,11 @@ struct found { /* headers that count here, trimmed */
     bool      given[H_COUNT];
 };
 
+struct replay_writes { /* how many new nonces of writes a client may have in what time */
+    uint32_t retention_sec;
+    uint64_t max;
+};
+
 struct trust_set { /* never changed, kept until the end: decisions under way point to it */
     struct wfl_trust  trust;
     struct trust_set *before;
@@ -66,6 +71,7 @@ struct wfl_auth {
     wfl_time                  started;
     struct packet_cache      *packets;
     struct replay            *nonces;
+    struct replay_writes      writes;
     struct session_table     *sessions;
 };
 
@@ -123,9 +129,9 @@ void auth_claim(struct wfl_identity *id, const struct wfl_packet *packet);
 /* bearer.c, for packets wherever they came from. One reference in id->packet, or a claim. */
 WFL_MUST_USE wfl_code auth_find_packet(struct wfl_auth *a, wfl_slice credential, int64_t now_sec,
                                        struct wfl_identity *id, wfl_error *err);
-/* By the packet's last holder. SIGNATURE_MALFORMED, SIGNATURE_INVALID, and of the canonical text.
- */
-WFL_MUST_USE wfl_code auth_check_ed25519(const struct decision *d, const struct wfl_packet *packet,
+/* By the last holder of id->packet; sets id->operation. SIGNATURE_MALFORMED, SIGNATURE_INVALID, and
+ * of the canonical text. */
+WFL_MUST_USE wfl_code auth_check_ed25519(const struct decision *d, struct wfl_identity *id,
                                          wfl_slice signature_text, wfl_error *err);
 
 /* The owning shape of a packet; struct wfl_packet is its first member. */
@@ -153,6 +159,12 @@ WFL_MUST_USE wfl_code packet_verify_revocations(const struct wfl_packet *p,
 WFL_MUST_USE wfl_code packet_verify_audience(const struct wfl_packet *p,
                                              const struct wfl_trust *trust, wfl_error *err);
 
+/* ---- what is asked for (operation.c) */
+
+/* Nothing for GET and HEAD. Else the hash of method, path, query and signed headers but timestamp
+ * and nonce, from the canonical text. */
+void auth_operation_hash(wfl_slice method, wfl_slice canonical_text, uint8_t out[32]);
+
 /* ---- verified packets (cache.c) */
 
 struct packet_cache;
@@ -175,6 +187,15 @@ void                  replay_free(struct replay *r);
 /* Remember until `expires_sec`. OK, REPLAYED, RATE_LIMITED, NOMEM. */
 WFL_MUST_USE wfl_code replay_spend(struct replay *r, wfl_slice client, wfl_slice nonce,
                                    int64_t now_sec, int64_t expires_sec, wfl_error *err);
+/* The same for a write: one that a write has used is OK. Of new ones no more than `writes`
+ * says, else RATE_LIMITED. */
+WFL_MUST_USE wfl_code replay_claim(struct replay *r, wfl_slice client, wfl_slice nonce,
+                                   int64_t now_sec, int64_t expires_sec,
+                                   const struct replay_writes *writes, wfl_error *err);
+/* Count one write of the client as new ones are there, without its nonce: of a session's, whose
+ * counters have a window. RATE_LIMITED, NOMEM. */
+WFL_MUST_USE wfl_code replay_count(struct replay *r, wfl_slice client, int64_t now_sec,
+                                   const struct replay_writes *writes, wfl_error *err);
 void                  replay_stats(struct replay *r, struct wfl_auth_stats *out);
 
 /* ---- counters of a session (window.c) */
@@ -187,10 +208,21 @@ void                  replay_stats(struct replay *r, struct wfl_auth_stats *out)
 struct counter_window {
     uint64_t highest;
     uint64_t words[COUNTER_WINDOW / 64 * 2];
+    uint64_t writes[COUNTER_WINDOW / 64 * 2]; /* those of them that a write has used */
 };
 /* `counter` from 1 to WFL_SESSION_COUNTER_MAX. False: used before, or below the window; nothing
  * changes. */
 WFL_MUST_USE bool counter_window_spend(struct counter_window *w, uint64_t counter);
+/* The same for a write, which may come again. */
+enum counter_use {
+    COUNTER_FRESH,   /* and used from now on */
+    COUNTER_WRITTEN, /* by a write before */
+    COUNTER_READ,    /* by a read before, or it is no counter */
+    COUNTER_BELOW,   /* the window: by either, or not at all */
+};
+WFL_MUST_USE enum counter_use counter_window_claim(struct counter_window *w, uint64_t counter);
+/* Undo a FRESH claim. */
+void counter_window_return(struct counter_window *w, uint64_t counter);
 
 /* ---- keys of a session (session_keys.c) */
 
@@ -257,8 +289,10 @@ void session_publish(struct session *s);
 struct session *session_find(struct session_table *t, const wfl_ulid *id, int64_t now_sec);
 void            session_unref(struct session *s); /* NULL is accepted; the last one wipes it */
 /* HMAC of `text` under the scope's key, compared with `mac`. The key is kept where it was right. */
-WFL_MUST_USE bool session_mac_is(struct session *s, wfl_slice scope, wfl_slice text,
-                                 const uint8_t mac[32]);
-WFL_MUST_USE bool session_spend(struct session *s, uint64_t counter);
+WFL_MUST_USE bool             session_mac_is(struct session *s, wfl_slice scope, wfl_slice text,
+                                             const uint8_t mac[32]);
+WFL_MUST_USE bool             session_spend(struct session *s, uint64_t counter);
+WFL_MUST_USE enum counter_use session_claim(struct session *s, uint64_t counter);
+void                          session_return(struct session *s, uint64_t counter);
 
 #endif

@@ -66,6 +66,9 @@ wfl_code wfl_auth_new(const struct wfl_auth_config *config, struct wfl_auth **ou
     a->random = config->random;
     a->skew_sec = or_default(config->clock_skew_seconds, 60);
     a->started = time_now(config->clock);
+    a->writes.retention_sec = or_default(config->nonce_retention_seconds, 600);
+    a->writes.max =
+        config->write_nonces_per_client_max == 0 ? 16u << 20 : config->write_nonces_per_client_max;
     wfl_arena_init(&a->arena, config->alloc, 64u << 10);
     rc = copy_trust(a, &config->trust, err);
     if (rc == WFL_OK)
@@ -228,9 +231,10 @@ wfl_code wfl_auth_recheck(struct wfl_auth *a, const struct wfl_packet *packet, w
     return packet_verify_revocations(packet, auth_trust(a), err);
 }
 
-bool wfl_auth_spend_write(const struct wfl_identity *id)
+static wfl_code replayed_counter(wfl_error *err)
 {
-    return id->credential != WFL_CREDENTIAL_SESSION || session_spend(id->session, id->counter);
+    return wfl_fail(err, WFL_REPLAYED,
+                    "this counter was used before, or is below the session's last 4096");
 }
 
 wfl_code wfl_auth_spend_nonce(struct wfl_auth *a, const struct wfl_identity *id, wfl_error *err)
@@ -241,9 +245,38 @@ wfl_code wfl_auth_spend_nonce(struct wfl_auth *a, const struct wfl_identity *id,
     if (id->credential == WFL_CREDENTIAL_URL) return WFL_OK; /* may be used again and again */
     if (id->credential == WFL_CREDENTIAL_SESSION) {
         if (session_spend(id->session, id->counter)) return WFL_OK;
-        return wfl_fail(err, WFL_REPLAYED,
-                        "this counter was used before, or is below the session's last 4096");
+        return replayed_counter(err);
     }
     return replay_spend(a->nonces, wfl_slice_of(id->client.text, WFL_THUMB_LEN), id->nonce,
                         time_now(a->clock).sec, expires_sec, err);
+}
+
+/* Its counters have a window, so only how many there are is counted. */
+static wfl_code claim_counter(struct wfl_auth *a, const struct wfl_identity *id, int64_t now_sec,
+                              struct wfl_nonce_claim *out, wfl_error *err)
+{
+    enum counter_use use = session_claim(id->session, id->counter);
+    wfl_code         rc = WFL_OK;
+
+    out->known_only = use == COUNTER_BELOW;
+    if (use == COUNTER_READ) return replayed_counter(err);
+    if (use == COUNTER_FRESH) {
+        rc = replay_count(a->nonces, wfl_slice_of(id->client.text, WFL_THUMB_LEN), now_sec,
+                          &a->writes, err);
+    }
+    if (rc != WFL_OK) session_return(id->session, id->counter);
+    return rc;
+}
+
+wfl_code wfl_auth_claim_nonce(struct wfl_auth *a, const struct wfl_identity *id,
+                              struct wfl_nonce_claim *out, wfl_error *err)
+{
+    int64_t now_sec = time_now(a->clock).sec, valid_sec = id->timestamp.sec + a->skew_sec + 1;
+
+    *out = (struct wfl_nonce_claim){.keep_ms = 1000 * (now_sec + a->writes.retention_sec),
+                                    .valid_ms = 1000 * (valid_sec + 1)};
+    if (id->credential == WFL_CREDENTIAL_URL) return WFL_OK;
+    if (id->credential == WFL_CREDENTIAL_SESSION) return claim_counter(a, id, now_sec, out, err);
+    return replay_claim(a->nonces, wfl_slice_of(id->client.text, WFL_THUMB_LEN), id->once_nonce,
+                        now_sec, valid_sec, &a->writes, err);
 }

@@ -78,13 +78,14 @@ static wfl_code check_nonce(const struct found *f, wfl_arena *arena, wfl_slice *
                : wfl_fail(err, WFL_NOMEM, "auth: out of memory");
 }
 
-wfl_code auth_check_ed25519(const struct decision *d, const struct wfl_packet *packet,
+wfl_code auth_check_ed25519(const struct decision *d, struct wfl_identity *id,
                             wfl_slice signature_text, wfl_error *err)
 {
-    uint8_t  signature[WFL_SIGNATURE_LEN];
-    wfl_buf  text;
-    size_t   len;
-    wfl_code rc;
+    const struct wfl_packet *packet = id->packet;
+    uint8_t                  signature[WFL_SIGNATURE_LEN];
+    wfl_buf                  text;
+    size_t                   len;
+    wfl_code                 rc;
 
     if (signature_text.len != WFL_B64U_LEN(WFL_SIGNATURE_LEN) ||
         !wfl_b64u_decode(signature_text, signature, sizeof signature, &len) ||
@@ -98,6 +99,7 @@ wfl_code auth_check_ed25519(const struct decision *d, const struct wfl_packet *p
         return wfl_fail(err, WFL_SIGNATURE_INVALID,
                         "the signature does not verify for this request and key");
     }
+    auth_operation_hash(d->request->method, wfl_buf_slice(&text), id->operation);
     return WFL_OK;
 }
 
@@ -117,7 +119,7 @@ wfl_code bearer_decide(const struct decision *d, wfl_slice credential, struct wf
     if (rc == WFL_OK) rc = auth_check_time(d, &id->timestamp, err);
     if (rc == WFL_OK) rc = check_start(d->auth, id->timestamp, err);
     if (rc == WFL_OK) rc = check_nonce(f, d->arena, &id->nonce, err);
-    if (rc == WFL_OK) rc = auth_check_ed25519(d, id->packet, f->value[H_SIGNATURE], err);
+    if (rc == WFL_OK) rc = auth_check_ed25519(d, id, f->value[H_SIGNATURE], err);
     if (rc != WFL_OK) return rc;
     id->credential = WFL_CREDENTIAL_PACKET;
     id->once_nonce = id->nonce;

@@ -149,7 +149,7 @@ wfl_code presigned_decide(const struct decision *d, const struct presigned *p,
         return wfl_fail(err, WFL_CREDENTIAL_MISSING, "the query has no wfl-packet");
     rc = auth_find_packet(d->auth, p->value[P_PACKET], d->now.sec, id, err);
     if (rc == WFL_OK) rc = check_window(d, p, id, err);
-    if (rc == WFL_OK) rc = auth_check_ed25519(d, id->packet, p->value[P_SIGNATURE], err);
+    if (rc == WFL_OK) rc = auth_check_ed25519(d, id, p->value[P_SIGNATURE], err);
     if (rc != WFL_OK) return rc;
     id->credential = WFL_CREDENTIAL_URL;
     id->query = p->query;

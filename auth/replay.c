@@ -4,7 +4,11 @@
  * leaves the window; the key is drawn at start, so nobody can choose nonces that collide. A
  * client's hashes lie in 64 small tables: making one larger, or rid of what has expired, touches a
  * few thousand entries and never holds a reactor. Full is refused: a live nonce is never forgotten
- * to make room, an expired one always is, also where its client never comes back. */
+ * to make room, an expired one always is, also where its client never comes back.
+ *
+ * A write's nonce is here for as long as a read's, so that neither can pass for the other. For how
+ * long it is remembered besides is the store's affair; here the new ones are counted, by slices of
+ * that time, so that a client cannot fill the disk with them. */
 #include "auth/auth_private.h"
 
 #include <sodium.h>
@@ -16,10 +20,15 @@
 #define CLIENT_CHARGE 128 /* what a client's own memory counts in nonces */
 #define SWEEPS_MAX    8   /* shards that one call clears where all places are taken */
 
+#define SLICES 16 /* of the time for which writes are remembered */
+
 struct slot {
-    uint64_t hash; /* 0: empty */
+    uint64_t hash; /* 0: empty; the lowest bit is the kind's: KIND_WRITE may come again */
     int64_t  expires_sec;
 };
+#define KIND_READ  UINT64_C(0)
+#define KIND_WRITE UINT64_C(1)
+#define KIND_BITS  UINT64_C(1)
 
 struct table {
     struct slot *slots;
@@ -33,6 +42,8 @@ struct client {
     uint8_t        id[16];      /* keyed hash of the thumbprint */
     int64_t        expires_sec; /* of its latest nonce */
     uint64_t       used;
+    int64_t        slice;          /* of time, the latest that is counted */
+    uint32_t       writes[SLICES]; /* new ones, by slice */
     struct table   tables[TABLES];
 };
 
@@ -100,7 +111,7 @@ static struct slot *find_slot(const struct table *t, uint64_t hash)
 {
     uint32_t i = (uint32_t)(hash >> 16) & (t->cap - 1);
 
-    while (t->slots[i].hash != 0 && t->slots[i].hash != hash)
+    while (t->slots[i].hash != 0 && (t->slots[i].hash ^ hash) > KIND_BITS)
         i = (i + 1) & (t->cap - 1);
     return &t->slots[i];
 }
@@ -171,17 +182,61 @@ static void make_room(struct replay *r, struct client *c, int64_t now_sec)
         forget_expired(r, c, &c->tables[i], now_sec);
 }
 
-static wfl_code spend_locked(struct replay *r, struct client *c, uint64_t hash, int64_t now_sec,
-                             int64_t expires_sec, wfl_error *err)
-{
-    struct table *t = &c->tables[hash % TABLES];
-    struct slot  *slot = t->cap > 0 ? find_slot(t, hash) : NULL;
+/* ---- writes, counted */
 
-    if (slot != NULL && slot->hash == hash && slot->expires_sec >= now_sec) {
-        return wfl_fail(err, WFL_REPLAYED, "this nonce was used before");
+/* Slices that have gone by become empty. A clock that steps back counts into the latest. */
+static void advance_slices(struct client *c, int64_t slice)
+{
+    if (slice - c->slice >= SLICES) memset(c->writes, 0, sizeof c->writes);
+    for (int64_t i = c->slice + 1; i <= slice && slice - c->slice < SLICES; i++)
+        c->writes[i % SLICES] = 0;
+    if (slice > c->slice) c->slice = slice;
+}
+
+static wfl_code count_write(struct client *c, int64_t now_sec, const struct replay_writes *writes,
+                            wfl_error *err)
+{
+    /* One more than would fit exactly: the slice under way is not over. */
+    int64_t  slice_sec = writes->retention_sec / (SLICES - 1) + 1;
+    uint64_t sum = 0;
+
+    advance_slices(c, now_sec / slice_sec);
+    for (int i = 0; i < SLICES; i++)
+        sum += c->writes[i];
+    if (sum >= writes->max)
+        return wfl_fail(err, WFL_RATE_LIMITED, "more writes in %u s than are remembered",
+                        writes->retention_sec);
+    c->writes[c->slice % SLICES]++;
+    return WFL_OK;
+}
+
+struct use {                          /* of a nonce */
+    uint64_t                    hash; /* with its kind */
+    int64_t                     now_sec, expires_sec;
+    const struct replay_writes *writes; /* NULL: a read */
+    bool                        counted_only;
+};
+
+static wfl_code spend_locked(struct replay *r, struct client *c, const struct use *use,
+                             wfl_error *err)
+{
+    int64_t       now_sec = use->now_sec;
+    struct table *t = &c->tables[(use->hash >> 1) % TABLES];
+    struct slot  *slot = t->cap > 0 ? find_slot(t, use->hash) : NULL;
+    struct slot   fresh = {use->hash, use->expires_sec};
+    bool          found = slot != NULL && slot->hash != 0;
+
+    if (use->counted_only) return count_write(c, now_sec, use->writes, err);
+    if (found && slot->expires_sec >= now_sec) {
+        if (use->writes == NULL || slot->hash != use->hash)
+            return wfl_fail(err, WFL_REPLAYED, "this nonce was used before");
+        if (slot->expires_sec < use->expires_sec) slot->expires_sec = use->expires_sec;
+        return WFL_OK;
     }
-    if (slot != NULL && slot->hash == hash) { /* an expired one, used anew */
-        slot->expires_sec = expires_sec;
+    if (use->writes != NULL && count_write(c, now_sec, use->writes, err) != WFL_OK)
+        return err->code;
+    if (found) { /* an expired one, used anew */
+        *slot = fresh;
     } else {
         if (is_full(r, c)) make_room(r, c, now_sec);
         if (is_full(r, c)) {
@@ -190,12 +245,21 @@ static wfl_code spend_locked(struct replay *r, struct client *c, uint64_t hash, 
         }
         if (t->used + 1 > t->cap / 4 * 3 && !rebuild(r, c, t, 1, now_sec))
             return wfl_fail(err, WFL_NOMEM, "nonces: out of memory");
-        insert(t, (struct slot){hash, expires_sec});
+        insert(t, fresh);
         c->used++;
         r->used++;
     }
-    if (expires_sec > c->expires_sec) c->expires_sec = expires_sec;
     return WFL_OK;
+}
+
+/* Until when the client's memory is of use. */
+static void prolong(struct client *c, const struct use *use)
+{
+    int64_t until = use->expires_sec;
+
+    if (use->writes != NULL && until < use->now_sec + use->writes->retention_sec)
+        until = use->now_sec + use->writes->retention_sec;
+    if (until > c->expires_sec) c->expires_sec = until;
 }
 
 /* ---- clients */
@@ -268,28 +332,54 @@ static void sweep(struct replay *r, int64_t now_sec)
         sweep_shard(r, &r->shards[r->sweep % SHARDS], now_sec);
 }
 
-wfl_code replay_spend(struct replay *r, wfl_slice client, wfl_slice nonce, int64_t now_sec,
-                      int64_t expires_sec, wfl_error *err)
+static wfl_code spend(struct replay *r, wfl_slice client, wfl_slice nonce, struct use *use,
+                      wfl_error *err)
 {
     uint8_t        id[crypto_shorthash_siphashx24_BYTES], digest[crypto_shorthash_siphashx24_BYTES];
-    uint64_t       hash;
     struct shard  *s;
     struct client *c, **bucket;
     wfl_code       rc = WFL_OK;
 
     crypto_shorthash_siphashx24(id, client.data, client.len, r->key);
     crypto_shorthash_siphashx24(digest, nonce.data, nonce.len, r->key);
-    memcpy(&hash, digest, sizeof hash);
-    if (hash == 0) hash = 1;
-    if (is_nearly_full(r)) sweep(r, now_sec);
+    memcpy(&use->hash, digest, sizeof use->hash);
+    if (use->hash <= KIND_BITS) use->hash = KIND_BITS + 1; /* zero is an empty slot's */
+    use->hash = (use->hash & ~KIND_BITS) | (use->writes == NULL ? KIND_READ : KIND_WRITE);
+    if (is_nearly_full(r)) sweep(r, use->now_sec);
     s = &r->shards[id[0] % SHARDS];
     bucket = &s->buckets[id[1] % BUCKETS];
     wfl_mutex_lock(&s->lock);
-    c = find_client_locked(r, bucket, id, now_sec);
+    c = find_client_locked(r, bucket, id, use->now_sec);
     if (c == NULL) rc = make_client_locked(r, bucket, id, &c, err);
-    if (rc == WFL_OK) rc = spend_locked(r, c, hash, now_sec, expires_sec, err);
+    if (rc == WFL_OK) rc = spend_locked(r, c, use, err);
+    if (rc == WFL_OK) prolong(c, use);
     wfl_mutex_unlock(&s->lock);
     return rc;
+}
+
+wfl_code replay_spend(struct replay *r, wfl_slice client, wfl_slice nonce, int64_t now_sec,
+                      int64_t expires_sec, wfl_error *err)
+{
+    struct use use = {.now_sec = now_sec, .expires_sec = expires_sec};
+
+    return spend(r, client, nonce, &use, err);
+}
+
+wfl_code replay_claim(struct replay *r, wfl_slice client, wfl_slice nonce, int64_t now_sec,
+                      int64_t expires_sec, const struct replay_writes *writes, wfl_error *err)
+{
+    struct use use = {.now_sec = now_sec, .expires_sec = expires_sec, .writes = writes};
+
+    return spend(r, client, nonce, &use, err);
+}
+
+wfl_code replay_count(struct replay *r, wfl_slice client, int64_t now_sec,
+                      const struct replay_writes *writes, wfl_error *err)
+{
+    struct use use = {
+        .now_sec = now_sec, .expires_sec = now_sec, .writes = writes, .counted_only = true};
+
+    return spend(r, client, (wfl_slice){0}, &use, err);
 }
 
 void replay_stats(struct replay *r, struct wfl_auth_stats *out)

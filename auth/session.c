@@ -146,7 +146,7 @@ static wfl_slice scope_of(wfl_slice canonical)
     return segment.len == 0 ? WFL_S("-") : segment;
 }
 
-static wfl_code check_mac(const struct decision *d, struct session *s, wfl_error *err)
+static wfl_code check_mac(const struct decision *d, struct wfl_identity *id, wfl_error *err)
 {
     uint8_t   mac[32];
     wfl_buf   text;
@@ -158,12 +158,15 @@ static wfl_code check_mac(const struct decision *d, struct session *s, wfl_error
         return wfl_fail(err, WFL_SIGNATURE_MALFORMED,
                         "a session's X-WflDB-Signature is 64 lower-case hex digits");
     }
-    rc = auth_canonical_text(d, s->id_sha256_hex, &text, err);
+    rc = auth_canonical_text(d, id->session->id_sha256_hex, &text, err);
     if (rc != WFL_OK) return rc;
     canonical = wfl_buf_slice(&text);
-    if (session_mac_is(s, scope_of(canonical), canonical, mac)) return WFL_OK;
-    return wfl_fail(err, WFL_SIGNATURE_INVALID,
-                    "the MAC does not verify for this request, session and scope");
+    if (!session_mac_is(id->session, scope_of(canonical), canonical, mac)) {
+        return wfl_fail(err, WFL_SIGNATURE_INVALID,
+                        "the MAC does not verify for this request, session and scope");
+    }
+    auth_operation_hash(d->request->method, canonical, id->operation);
+    return WFL_OK;
 }
 
 wfl_code session_decide(const struct decision *d, wfl_slice credential, struct wfl_identity *id,
@@ -173,7 +176,7 @@ wfl_code session_decide(const struct decision *d, wfl_slice credential, struct w
 
     if (rc == WFL_OK) rc = auth_check_time(d, &id->timestamp, err);
     if (rc == WFL_OK) rc = read_counter(d, credential, id, err);
-    if (rc == WFL_OK) rc = check_mac(d, id->session, err);
+    if (rc == WFL_OK) rc = check_mac(d, id, err);
     if (rc != WFL_OK) return rc;
     id->credential = WFL_CREDENTIAL_SESSION;
     id->expires_sec = id->session->expires_sec;

@@ -394,3 +394,20 @@ bool session_spend(struct session *s, uint64_t counter)
     wfl_mutex_unlock(&s->lock);
     return fresh;
 }
+
+enum counter_use session_claim(struct session *s, uint64_t counter)
+{
+    enum counter_use use;
+
+    wfl_mutex_lock(&s->lock);
+    use = counter_window_claim(&s->window, counter);
+    wfl_mutex_unlock(&s->lock);
+    return use;
+}
+
+void session_return(struct session *s, uint64_t counter)
+{
+    wfl_mutex_lock(&s->lock);
+    counter_window_return(&s->window, counter);
+    wfl_mutex_unlock(&s->lock);
+}

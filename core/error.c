@@ -38,6 +38,13 @@ const char *wfl_code_title(wfl_code code)
     return row_of(code)->title;
 }
 
+wfl_code wfl_code_of_name(wfl_slice name)
+{
+    for (unsigned code = 0; code < WFL_CODE_COUNT; code++)
+        if (wfl_slice_eq(name, wfl_slice_str(rows[code].name))) return (wfl_code)code;
+    return WFL_CODE_COUNT;
+}
+
 static void make_printable(char *text)
 {
     for (; *text != '\0'; text++) {

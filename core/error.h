@@ -86,6 +86,8 @@ typedef struct wfl_error {
 int         wfl_code_http(wfl_code code);  /* 100..599 */
 const char *wfl_code_name(wfl_code code);  /* as on the wire: "key_not_found" */
 const char *wfl_code_title(wfl_code code); /* "No such key" */
+/* The first code that has this name on the wire; WFL_CODE_COUNT: none has. */
+wfl_code wfl_code_of_name(wfl_slice name);
 
 /* Set code and text; returns `code`, so that `return wfl_fail(...)` reads well. Control characters
  * and bytes above 0x7E in the text become '?': a message may quote hostile input. */

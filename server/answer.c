@@ -33,6 +33,7 @@ static void send(struct request *r, struct answer *a, int status, struct wfl_bod
 
     wfl_ulid_format(wfl_exchange_id(r->x), id);
     answer_header(a, WFL_S("x-request-id"), wfl_slice_of(id, WFL_ULID_TEXT_LEN));
+    if (r->once.replayed) answer_header(a, WFL_S("x-wfldb-replayed"), WFL_S("true"));
     response = (struct wfl_response){
         .status = status,
         .headers = a->headers,

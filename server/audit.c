@@ -192,7 +192,7 @@ static void write_what(wfl_json *json, const struct request *r)
     member(json, "path",
            wfl_slice_of(head->path.data, head->path.len > PATH_MAX_ ? PATH_MAX_ : head->path.len));
     if (r->target.bucket.len > 0) member(json, "bucket", r->target.bucket);
-    if (r->asked != 0) member(json, "op", wfl_slice_str(wfl_op_name(r->asked)));
+    if (r->asked_op != 0) member(json, "op", wfl_slice_str(wfl_op_name(r->asked_op)));
 }
 
 void audit_request(struct audit *a, const struct request *r)

@@ -36,6 +36,8 @@ struct wfl_config { /* strings are the config's until fini */
     uint64_t nonces_max;
     uint64_t sessions_per_client_max;
     uint64_t sessions_max;
+    uint64_t nonce_retention_seconds;
+    uint64_t write_nonces_per_client_max;
     uint64_t header_bytes_max;
     uint64_t header_count_max;
     uint64_t target_bytes_max;

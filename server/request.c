@@ -87,6 +87,7 @@ static void request_fini(struct request *r)
     outlet_fini(r); /* before the get that it reads from */
     watch_fini(r);
     if (r->release != NULL) r->release(r);
+    wfl_once_fini(&r->once);
     wfl_alloc_free(&wfl_alloc_libc, r->body);
     r->server->body_bytes -= above_first_cap(r->body_cap);
     wfl_identity_fini(&r->who);
@@ -158,28 +159,46 @@ wfl_code request_admit(struct request *r, wfl_error *err)
     return wfl_auth_spend_nonce(r->server->auth, &r->who, err);
 }
 
+wfl_code request_admit_write(struct request *r, wfl_error *err)
+{
+    wfl_code rc = rates_admit(r, err);
+
+    return rc == WFL_OK ? request_claim_nonce(r, err) : rc;
+}
+
 wfl_code request_admit_batch(struct request *r, const struct wfl_batch_op *ops, uint32_t count,
                              wfl_error *err)
 {
     wfl_code rc = rates_admit_batch(r, ops, count, err);
 
-    return rc == WFL_OK ? wfl_auth_spend_nonce(r->server->auth, &r->who, err) : rc;
+    return rc == WFL_OK ? request_claim_nonce(r, err) : rc;
 }
 
-bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key)
+static bool permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key,
+                   wfl_code (*admit)(struct request *r, wfl_error *err))
 {
     bool is_public = r->anonymous && op == WFL_OP_GET; /* its bucket is */
 
     r->manages = op == WFL_OP_MANAGE || op == WFL_OP_ADMIN;
-    r->asked = op;
+    r->asked_op = op;
     if (!is_public &&
         (r->who.packet == NULL || !wfl_packet_grants(r->who.packet, op, bucket, key))) {
         wfl_fail(&r->err, WFL_FORBIDDEN, "the key packet does not grant %s here", wfl_op_name(op));
-    } else if (request_admit(r, &r->err) == WFL_OK) {
+    } else if (admit(r, &r->err) == WFL_OK) {
         return true;
     }
     answer_problem(r, NULL, &r->err);
     return false;
+}
+
+bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key)
+{
+    return permit(r, op, bucket, key, request_admit);
+}
+
+bool request_permit_write(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key)
+{
+    return permit(r, op, bucket, key, request_admit_write);
 }
 
 bool request_durability(struct request *r, enum wfl_durability *out)

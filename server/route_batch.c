@@ -65,16 +65,27 @@ static void answer_results(struct request *r)
     answer_json(r, &a, 200, &text);
 }
 
+static void answer(struct request *r)
+{
+    struct wfl_batch *batch = &r->op.batch->batch;
+    struct answer     a = {0};
+
+    /* Of an earlier answer that was found without the store's help. */
+    if (r->once.replayed) r->verdict = wfl_batch_take_outcome(batch, r->verdict, &r->err);
+    a.failed = batch->failed;
+    a.failed_count = batch->failed_count;
+    if (r->verdict == WFL_OK)
+        answer_results(r);
+    else
+        answer_problem(r, &a, &r->err);
+}
+
 static void after_store(struct request *r)
 {
     struct batch_call *call = r->op.batch;
-    struct answer      a = {.failed = call->batch.failed, .failed_count = call->batch.failed_count};
 
     if (r->status != 0) return; /* answered meanwhile */
-    if (call->rc == WFL_OK)
-        answer_results(r);
-    else
-        answer_problem(r, &a, &call->err);
+    request_conclude(r, call->rc, &call->err, answer);
 }
 
 static void store_in_pool(struct wfl_engine_work *work)
@@ -123,7 +134,7 @@ static wfl_code permit_all(struct request *r)
         rc = permit_op(r, i, &r->err);
     return rc != WFL_OK ? rc
            : r->target.bucket.len > 0
-               ? request_admit(r, &r->err)
+               ? request_admit_write(r, &r->err)
                : request_admit_batch(r, r->op.batch->batch.ops, r->op.batch->batch.count, &r->err);
 }
 
@@ -143,10 +154,13 @@ static void after_parse(struct request *r)
     call->batch.by = wfl_slice_of(r->who.client.text, WFL_THUMB_LEN);
     call->batch.jti = wfl_packet_last(r->who.packet)->jti;
     call->batch.object_bytes_max = r->who.packet->limits.max_object_bytes;
-    if (permit_all(r) == WFL_OK)
-        request_work(r, 0, r->body_len, store_in_pool, after_store);
-    else
+    if (permit_all(r) != WFL_OK) {
         answer_problem(r, NULL, &r->err);
+        return;
+    }
+    request_once_body(r, wfl_slice_of(r->body, r->body_len));
+    call->batch.once = request_once(r);
+    request_work(r, 0, r->body_len, store_in_pool, after_store);
 }
 
 static void parse_in_pool(struct wfl_engine_work *work)

@@ -58,35 +58,29 @@ void route_buckets(struct request *r)
 
 /* ---- a bucket's document */
 
-static void answer_document(struct request *r, int status)
+static void answer_document(struct request *r, int status, const struct wfl_bucket_info *info)
 {
-    struct answer          a = {0};
-    struct wfl_bucket_info info;
-    char                   version[WFL_ULID_TEXT_LEN + 1];
-    wfl_buf                text;
-    wfl_json               json;
+    struct answer a = {0};
+    char          version[WFL_ULID_TEXT_LEN + 1];
+    wfl_buf       text;
+    wfl_json      json;
 
-    if (wfl_store_bucket_info(r->server->store, r->target.bucket, request_arena(r), &info,
-                              &r->err) != WFL_OK) {
-        answer_problem(r, NULL, &r->err);
-        return;
-    }
     if (wire_wanted(r)) {
-        wire_answer_bucket(r, status, &info);
+        wire_answer_bucket(r, status, info);
         return;
     }
-    wfl_ulid_format(&info.version, version);
+    wfl_ulid_format(&info->version, version);
     wfl_buf_init(&text, &wfl_alloc_libc, SETTINGS_BYTES_MAX);
     wfl_json_init(&json, &text);
     wfl_json_object(&json);
     wfl_json_key(&json, "name");
-    wfl_json_str(&json, info.name);
+    wfl_json_str(&json, info->name);
     wfl_json_key(&json, "settings");
-    wfl_settings_write(&info.settings, &json);
+    wfl_settings_write(&info->settings, &json);
     wfl_json_key(&json, "objects");
-    wfl_json_u64(&json, info.objects);
+    wfl_json_u64(&json, info->objects);
     wfl_json_key(&json, "bytes");
-    wfl_json_u64(&json, info.bytes);
+    wfl_json_u64(&json, info->bytes);
     wfl_json_key(&json, "version");
     wfl_json_cstr(&json, version);
     wfl_json_end(&json);
@@ -106,6 +100,7 @@ static wfl_code take_settings(struct request *r, bool patch, wfl_slice *json)
 
     if (!request_digest_matches(r, body, NULL))
         return wfl_fail(&r->err, WFL_CONTENT_MISMATCH, "the body does not have the hash declared");
+    request_once_body(r, body);
     *json = body;
     if (!wire_sent(r)) return WFL_OK;
     return wire_settings_text(body, patch, request_arena(r), json, &r->err);
@@ -113,13 +108,17 @@ static wfl_code take_settings(struct request *r, bool patch, wfl_slice *json)
 
 /* ---- PUT */
 
+static void answer_create(struct request *r)
+{
+    if (r->verdict == WFL_OK)
+        answer_document(r, 201, &r->op.bucket.info);
+    else
+        answer_problem(r, NULL, &r->err);
+}
+
 static void resume_create(struct request *r)
 {
-    if (r->op.bucket.rc != WFL_OK) {
-        answer_problem(r, NULL, &r->op.bucket.err);
-        return;
-    }
-    answer_document(r, 201);
+    request_conclude(r, r->op.bucket.rc, &r->op.bucket.err, answer_create);
 }
 
 static void create_with_body(struct request *r)
@@ -139,39 +138,50 @@ static void create_bucket(struct request *r)
 {
     r->op.bucket = (struct wfl_bucket_op){.name = r->target.bucket, .done = bucket_done, .arg = r};
     if (!request_durability(r, &r->op.bucket.durability)) return;
-    if (!request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) return;
+    if (!request_permit_write(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) return;
+    r->op.bucket.once = request_once(r);
     request_read_body(r, SETTINGS_BYTES_MAX, create_with_body);
 }
 
 /* ---- DELETE */
 
-static void resume_delete(struct request *r)
+static void answer_delete(struct request *r)
 {
     struct answer a = {0};
 
-    if (r->op.bucket.rc != WFL_OK) {
-        answer_problem(r, NULL, &r->op.bucket.err);
-        return;
-    }
-    answer_send(r, &a, 204, (wfl_slice){0});
+    if (r->verdict == WFL_OK)
+        answer_send(r, &a, 204, (wfl_slice){0});
+    else
+        answer_problem(r, NULL, &r->err);
+}
+
+static void resume_delete(struct request *r)
+{
+    request_conclude(r, r->op.bucket.rc, &r->op.bucket.err, answer_delete);
 }
 
 static void delete_bucket(struct request *r)
 {
     r->op.bucket = (struct wfl_bucket_op){.name = r->target.bucket, .done = bucket_done, .arg = r};
     if (!request_durability(r, &r->op.bucket.durability)) return;
-    if (!request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) return;
+    if (!request_permit_write(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) return;
+    r->op.bucket.once = request_once(r);
     request_await(r, wfl_store_bucket_delete(r->server->store, &r->op.bucket), resume_delete);
 }
 
 /* ---- PATCH */
 
+static void answer_patch(struct request *r)
+{
+    if (r->verdict == WFL_OK)
+        answer_document(r, 200, &r->op.bucket.info);
+    else
+        answer_problem(r, NULL, &r->err);
+}
+
 static void resume_patch(struct request *r)
 {
-    if (r->op.bucket.rc != WFL_OK)
-        answer_problem(r, NULL, &r->op.bucket.err);
-    else
-        answer_document(r, 200);
+    request_conclude(r, r->op.bucket.rc, &r->op.bucket.err, answer_patch);
 }
 
 static void patch_with_body(struct request *r)
@@ -187,13 +197,21 @@ static void patch_bucket(struct request *r)
 {
     r->op.bucket = (struct wfl_bucket_op){.name = r->target.bucket, .done = bucket_done, .arg = r};
     if (!request_durability(r, &r->op.bucket.durability)) return;
-    if (request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0}))
-        request_read_body(r, SETTINGS_BYTES_MAX, patch_with_body);
+    if (!request_permit_write(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) return;
+    r->op.bucket.once = request_once(r);
+    request_read_body(r, SETTINGS_BYTES_MAX, patch_with_body);
 }
 
 static void get_bucket(struct request *r)
 {
-    if (request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) answer_document(r, 200);
+    struct wfl_bucket_info info;
+
+    if (!request_permit(r, WFL_OP_MANAGE, r->target.bucket, (wfl_slice){0})) return;
+    if (wfl_store_bucket_info(r->server->store, r->target.bucket, request_arena(r), &info,
+                              &r->err) == WFL_OK)
+        answer_document(r, 200, &info);
+    else
+        answer_problem(r, NULL, &r->err);
 }
 
 void route_bucket(struct request *r)

@@ -47,21 +47,41 @@ void request_answer_stored(struct request *r, const wfl_ulid *version, uint64_t 
     answer_json(r, &a, created ? 201 : 200, &text);
 }
 
-static void resume_put(struct request *r)
+void request_answer_refused(struct request *r, const wfl_ulid *current)
 {
-    struct wfl_put *op = &r->op.put;
-    struct answer   a = {0};
-    char            version[WFL_ULID_TEXT_LEN + 1];
+    struct answer a = {0};
+    char          version[WFL_ULID_TEXT_LEN + 1];
 
-    if (op->rc == WFL_OK) {
-        request_answer_stored(r, &op->version, op->size, &op->blake3, op->created);
-        return;
-    }
-    if (op->rc == WFL_PRECONDITION_FAILED && !wfl_ulid_is_zero(&op->version)) {
-        wfl_ulid_format(&op->version, version);
+    if (r->verdict == WFL_PRECONDITION_FAILED && !wfl_ulid_is_zero(current)) {
+        wfl_ulid_format(current, version);
         answer_header_copy(r, &a, WFL_S("x-wfldb-version"), wfl_slice_str(version));
     }
-    answer_problem(r, &a, &op->err);
+    answer_problem(r, &a, &r->err);
+}
+
+static void answer_put(struct request *r)
+{
+    const struct wfl_put     *op = &r->op.put;
+    const struct wfl_outcome *first = &r->once.outcome;
+
+    if (r->once.replayed && r->verdict == WFL_OK)
+        request_answer_stored(r, &first->version, first->size, &first->blake3, first->created);
+    else if (r->verdict == WFL_OK)
+        request_answer_stored(r, &op->version, op->size, &op->blake3, op->created);
+    else
+        request_answer_refused(r, r->once.replayed ? &first->version : &op->version);
+}
+
+/* What was judged before the commit: the version goes with it. */
+static void refuse_put(struct request *r, wfl_code rc, const wfl_error *err)
+{
+    r->once.outcome = (struct wfl_outcome){.version = r->op.put.version};
+    request_conclude(r, rc, err, answer_put);
+}
+
+static void resume_put(struct request *r)
+{
+    request_conclude(r, r->op.put.rc, &r->op.put.err, answer_put);
 }
 
 static void store_small(struct request *r)
@@ -189,7 +209,7 @@ static void resume_outlook(struct request *r)
     if (op->rc == WFL_OK)
         receive_content(r);
     else
-        resume_put(r);
+        refuse_put(r, op->rc, &op->err);
 }
 
 static void outlook_done(struct wfl_get *get)
@@ -197,14 +217,19 @@ static void outlook_done(struct wfl_get *get)
     request_done(get->arg);
 }
 
-/* Is there anything that could fail, and a body worth sparing? */
+/* Is there a body worth sparing? */
+static bool is_large(const struct wfl_request *head)
+{
+    return head->has_body &&
+           (head->expects_continue || !head->length_known || head->length > WFL_VALUE_BYTES_MAX);
+}
+
+/* Is there anything that could fail? */
 static bool wants_outlook(const struct request *r, const struct wfl_bucket_settings *settings)
 {
-    const struct wfl_request *head = request_head(r);
-    const struct wfl_put     *op = &r->op.put;
+    const struct wfl_put *op = &r->op.put;
 
-    return head->has_body &&
-           (head->expects_continue || !head->length_known || head->length > WFL_VALUE_BYTES_MAX) &&
+    return is_large(request_head(r)) &&
            (op->match.kind != WFL_COND_NONE || op->none_match.kind != WFL_COND_NONE ||
             settings->quota_bytes >= 0 || settings->quota_objects >= 0);
 }
@@ -231,10 +256,32 @@ static void look_out(struct request *r, const struct wfl_bucket_info *bucket)
     request_await(r, wfl_store_get(r->server->store, &o->get), resume_outlook);
 }
 
+/* Whatever could refuse it now, except for what a first execution has answered. */
+static void prepare_put(struct request *r)
+{
+    const struct wfl_request *head = request_head(r);
+    struct wfl_bucket_info    bucket;
+
+    if (wfl_store_bucket_info(r->server->store, r->op.put.bucket, request_arena(r), &bucket,
+                              &r->err) != WFL_OK) {
+        refuse_put(r, r->err.code, &r->err);
+        return;
+    }
+    r->body_max = object_max(r, &bucket.settings);
+    if (head->has_body && head->length_known && head->length > r->body_max) {
+        wfl_fail(&r->err, WFL_OBJECT_TOO_LARGE, "the body is larger than %llu bytes",
+                 (unsigned long long)r->body_max);
+        refuse_put(r, r->err.code, &r->err);
+    } else if (wants_outlook(r, &bucket.settings)) {
+        look_out(r, &bucket);
+    } else {
+        receive_content(r);
+    }
+}
+
 static void put_object(struct request *r)
 {
-    struct wfl_put        *op = &r->op.put;
-    struct wfl_bucket_info bucket;
+    struct wfl_put *op = &r->op.put;
 
     *op = (struct wfl_put){
         .bucket = r->target.bucket,
@@ -251,17 +298,12 @@ static void put_object(struct request *r)
         return;
     }
     if (!request_durability(r, &op->durability)) return;
-    if (!request_permit(r, WFL_OP_PUT, op->bucket, op->key)) return;
-    if (wfl_store_bucket_info(r->server->store, op->bucket, request_arena(r), &bucket, &r->err) !=
-        WFL_OK) {
-        answer_problem(r, NULL, &r->err);
-        return;
-    }
-    r->body_max = object_max(r, &bucket.settings);
-    if (wants_outlook(r, &bucket.settings))
-        look_out(r, &bucket);
+    if (!request_permit_write(r, WFL_OP_PUT, op->bucket, op->key)) return;
+    op->once = request_once(r);
+    if (is_large(request_head(r)))
+        request_once_ask(r, prepare_put, answer_put);
     else
-        receive_content(r);
+        prepare_put(r);
 }
 
 /* ---- GET and HEAD */
@@ -445,22 +487,27 @@ static void head_object(struct request *r)
 
 /* ---- DELETE */
 
+void request_answer_deleted(struct request *r, const wfl_ulid *version)
+{
+    struct answer a = {0};
+    char          text[WFL_ULID_TEXT_LEN + 1];
+
+    wfl_ulid_format(version, text);
+    answer_header_copy(r, &a, WFL_S("x-wfldb-version"), wfl_slice_str(text));
+    answer_send(r, &a, 204, (wfl_slice){0});
+}
+
+static void answer_delete(struct request *r)
+{
+    if (r->verdict == WFL_OK)
+        request_answer_deleted(r, &r->op.del.version);
+    else
+        request_answer_refused(r, &r->op.del.version);
+}
+
 static void resume_delete(struct request *r)
 {
-    struct wfl_delete *op = &r->op.del;
-    struct answer      a = {0};
-    char               version[WFL_ULID_TEXT_LEN + 1];
-
-    if (op->rc == WFL_OK ||
-        (op->rc == WFL_PRECONDITION_FAILED && !wfl_ulid_is_zero(&op->version))) {
-        wfl_ulid_format(&op->version, version);
-        answer_header_copy(r, &a, WFL_S("x-wfldb-version"), wfl_slice_str(version));
-    }
-    if (op->rc != WFL_OK) {
-        answer_problem(r, &a, &op->err);
-    } else {
-        answer_send(r, &a, 204, (wfl_slice){0});
-    }
+    request_conclude(r, r->op.del.rc, &r->op.del.err, answer_delete);
 }
 
 static void delete_done(struct wfl_delete *op)
@@ -484,7 +531,8 @@ static void delete_object(struct request *r)
         return;
     }
     if (!request_durability(r, &op->durability)) return;
-    if (!request_permit(r, WFL_OP_DELETE, op->bucket, op->key)) return;
+    if (!request_permit_write(r, WFL_OP_DELETE, op->bucket, op->key)) return;
+    op->once = request_once(r);
     request_await(r, wfl_store_delete(r->server->store, op), resume_delete);
 }
 

@@ -81,7 +81,7 @@ static wfl_code permit(struct request *r, const struct revocation_body *body)
     *what = body->what;
     memcpy(what->by, r->who.client.text, sizeof what->by);
     if (what->kind != WFL_REVOKED_LINK) {
-        r->asked = WFL_OP_ADMIN;
+        r->asked_op = WFL_OP_ADMIN;
         if (wfl_packet_grants(r->who.packet, WFL_OP_ADMIN, WFL_S("*"), (wfl_slice){0}))
             return WFL_OK;
         return wfl_fail(&r->err, WFL_FORBIDDEN,

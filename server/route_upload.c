@@ -15,6 +15,11 @@
 
 /* ---- work and back */
 
+static void answer_start(struct request *r);
+static void answer_part(struct request *r);
+static void answer_completed(struct request *r);
+static void answer_gone(struct request *r);
+
 static void run_in_pool(struct wfl_engine_work *work)
 {
     struct request *r = work->arg;
@@ -23,22 +28,41 @@ static void run_in_pool(struct wfl_engine_work *work)
     request_done(r);
 }
 
+/* An earlier answer, wherever it was met, is that of the whole operation. */
+static void take_outcome(struct request *r)
+{
+    const struct wfl_outcome *first = &r->once.outcome;
+    struct upload_op         *op = &r->op.upload;
+
+    if (op->kind == UPLOAD_START) op->upload = first->version;
+    op->part.size = first->size;
+    op->part.blake3 = first->blake3;
+    op->completed = (struct wfl_completed){.version = first->version,
+                                           .size = first->size,
+                                           .blake3 = first->blake3,
+                                           .created = first->created};
+}
+
+static void conclude(struct request *r)
+{
+    static void (*const answers[])(struct request * r) = {[UPLOAD_START] = answer_start,
+                                                          [UPLOAD_PART] = answer_part,
+                                                          [UPLOAD_COMPLETE] = answer_completed,
+                                                          [UPLOAD_ABORT] = answer_gone};
+
+    if (r->once.replayed) take_outcome(r);
+    if (r->verdict != WFL_OK)
+        request_answer_refused(r, &r->op.upload.completed.version);
+    else if (r->once.replayed)
+        answers[r->op.upload.kind](r);
+    else
+        r->op.upload.then(r);
+}
+
 static void after_run(struct request *r)
 {
     if (r->status != 0) return; /* answered meanwhile */
-    if (r->op.upload.rc != WFL_OK) {
-        struct answer a = {0};
-        char          version[WFL_ULID_TEXT_LEN + 1];
-
-        if (r->op.upload.rc == WFL_PRECONDITION_FAILED &&
-            !wfl_ulid_is_zero(&r->op.upload.completed.version)) {
-            wfl_ulid_format(&r->op.upload.completed.version, version);
-            answer_header_copy(r, &a, WFL_S("x-wfldb-version"), wfl_slice_str(version));
-        }
-        answer_problem(r, &a, &r->err);
-        return;
-    }
-    r->op.upload.then(r);
+    request_conclude(r, r->op.upload.rc, &r->err, conclude);
 }
 
 static void in_pool(struct request *r, uint64_t bytes, void (*run)(struct request *r),
@@ -99,7 +123,7 @@ static void run_start(struct request *r)
     op->rc = wfl_upload_start(r->server->store, &op->given, &op->upload, &r->err);
 }
 
-static void then_start(struct request *r)
+static void answer_start(struct request *r)
 {
     struct answer a = {0};
     wfl_buf       text;
@@ -115,7 +139,9 @@ static void then_start(struct request *r)
 
 static void start_with_body(struct request *r)
 {
-    if (body_matches(r)) in_pool(r, 0, run_start, then_start);
+    if (!body_matches(r)) return;
+    request_once_body(r, wfl_slice_of(r->body, r->body_len));
+    in_pool(r, 0, run_start, answer_start);
 }
 
 static void start(struct request *r)
@@ -135,7 +161,8 @@ static void start(struct request *r)
         return;
     }
     if (!request_durability(r, &given->durability)) return;
-    if (!request_permit(r, WFL_OP_PUT, r->target.bucket, r->target.key)) return;
+    if (!request_permit_write(r, WFL_OP_PUT, r->target.bucket, r->target.key)) return;
+    given->once = request_once(r);
     request_read_body(r, NO_BODY_MAX, start_with_body);
 }
 
@@ -147,10 +174,10 @@ static void run_put_part(struct request *r)
     struct wfl_ingest *content = intake_content(r, &op->part.size, &op->part.blake3);
 
     op->rc = wfl_upload_put_part(r->server->store, r->target.bucket, r->target.key, &op->upload,
-                                 &op->part, content, op->durability, &r->err);
+                                 &op->part, content, op->durability, request_once(r), &r->err);
 }
 
-static void then_put_part(struct request *r)
+static void answer_part(struct request *r)
 {
     struct answer a = {0};
     wfl_buf       text;
@@ -168,7 +195,7 @@ static void then_put_part(struct request *r)
 
 static void part_with_content(struct request *r)
 {
-    in_pool(r, 0, run_put_part, then_put_part);
+    in_pool(r, 0, run_put_part, answer_part);
 }
 
 static void run_check(struct request *r)
@@ -182,16 +209,22 @@ static void then_receive(struct request *r)
     uint64_t max;
 
     if (request_object_max(r, &max, &r->err) != WFL_OK)
-        answer_problem(r, NULL, &r->err);
+        request_conclude(r, r->err.code, &r->err, conclude);
     else
         request_take_content(r, max, -1, part_with_content);
 }
 
+static void check_upload(struct request *r)
+{
+    in_pool(r, 0, run_check, then_receive);
+}
+
 static void put_part(struct request *r)
 {
+    r->op.upload.kind = UPLOAD_PART;
     if (!request_durability(r, &r->op.upload.durability)) return;
-    if (!request_permit(r, WFL_OP_PUT, r->target.bucket, r->target.key)) return;
-    in_pool(r, 0, run_check, then_receive);
+    if (request_permit_write(r, WFL_OP_PUT, r->target.bucket, r->target.key))
+        request_once_ask(r, check_upload, conclude);
 }
 
 /* ---- the parts received */
@@ -245,10 +278,10 @@ static void run_commit(struct request *r)
 {
     struct upload_op *op = &r->op.upload;
 
-    op->rc = wfl_completion_commit(op->completion, &op->completed, &r->err);
+    op->rc = wfl_completion_commit(op->completion, request_once(r), &op->completed, &r->err);
 }
 
-static void then_stored(struct request *r)
+static void answer_completed(struct request *r)
 {
     const struct wfl_completed *done = &r->op.upload.completed;
 
@@ -267,7 +300,7 @@ static void then_step(struct request *r)
     if (request_is_revoked(r)) /* hashing it all may have taken long */
         answer_problem(r, NULL, &r->err);
     else if (r->op.upload.ended)
-        in_pool(r, 0, run_commit, then_stored);
+        in_pool(r, 0, run_commit, answer_completed);
     else
         in_pool(r, STEP_COST, run_step, then_step);
 }
@@ -285,6 +318,14 @@ static void run_begin(struct request *r)
                           (unsigned long long)op->object_max);
 }
 
+static void begin_completion(struct request *r)
+{
+    if (request_object_max(r, &r->op.upload.object_max, &r->err) != WFL_OK)
+        request_conclude(r, r->err.code, &r->err, conclude);
+    else
+        in_pool(r, 0, run_begin, then_step);
+}
+
 static void complete_with_body(struct request *r)
 {
     struct upload_op      *op = &r->op.upload;
@@ -296,20 +337,18 @@ static void complete_with_body(struct request *r)
         answer_problem(r, NULL, &r->err);
         return;
     }
-    if (request_object_max(r, &op->object_max, &r->err) != WFL_OK) {
-        answer_problem(r, NULL, &r->err);
-        return;
-    }
+    request_once_body(r, wfl_slice_of(r->body, r->body_len));
     op->parts = given.parts;
     op->part_count = given.count;
     op->has_whole = given.has_whole;
     op->whole = given.whole;
-    in_pool(r, 0, run_begin, then_step);
+    request_once_ask(r, begin_completion, conclude); /* before all of it is hashed again */
 }
 
 static void complete(struct request *r)
 {
-    if (request_permit(r, WFL_OP_PUT, r->target.bucket, r->target.key))
+    r->op.upload.kind = UPLOAD_COMPLETE;
+    if (request_permit_write(r, WFL_OP_PUT, r->target.bucket, r->target.key))
         request_read_body(r, WFL_COMPLETION_BYTES_MAX, complete_with_body);
 }
 
@@ -318,10 +357,10 @@ static void complete(struct request *r)
 static void run_abort(struct request *r)
 {
     r->op.upload.rc = wfl_upload_abort(r->server->store, r->target.bucket, r->target.key,
-                                       &r->op.upload.upload, &r->err);
+                                       &r->op.upload.upload, request_once(r), &r->err);
 }
 
-static void then_gone(struct request *r)
+static void answer_gone(struct request *r)
 {
     struct answer a = {0};
 
@@ -330,8 +369,9 @@ static void then_gone(struct request *r)
 
 static void abort_upload(struct request *r)
 {
-    if (request_permit(r, WFL_OP_PUT, r->target.bucket, r->target.key))
-        in_pool(r, 0, run_abort, then_gone);
+    r->op.upload.kind = UPLOAD_ABORT;
+    if (request_permit_write(r, WFL_OP_PUT, r->target.bucket, r->target.key))
+        in_pool(r, 0, run_abort, answer_gone);
 }
 
 /* ---- which of them */

@@ -123,22 +123,22 @@ static void erase_in_pool(struct wfl_engine_work *work)
 {
     struct request *r = work->arg;
 
-    r->code = wfl_store_erase(r->server->store, &r->op.erase, &r->err);
+    r->verdict = wfl_store_erase(r->server->store, &r->op.erase, &r->err);
     request_done(r);
 }
 
 static void answer_erase(struct request *r)
 {
-    struct answer a = {0};
-    char          version[WFL_ULID_TEXT_LEN + 1];
+    if (r->verdict == WFL_OK)
+        request_answer_deleted(r,
+                               r->once.replayed ? &r->once.outcome.version : &r->op.erase.erasure);
+    else
+        request_answer_refused(r, &r->once.outcome.version);
+}
 
-    if (r->code != WFL_OK) {
-        answer_problem(r, NULL, &r->err);
-        return;
-    }
-    wfl_ulid_format(&r->op.erase.erasure, version);
-    answer_header_copy(r, &a, WFL_S("x-wfldb-version"), wfl_slice_str(version));
-    answer_send(r, &a, 204, (wfl_slice){0});
+static void after_erase(struct request *r)
+{
+    request_conclude(r, r->verdict, &r->err, answer_erase);
 }
 
 static void erase(struct request *r)
@@ -149,8 +149,9 @@ static void erase(struct request *r)
                                      .by = wfl_slice_of(r->who.client.text, WFL_THUMB_LEN),
                                      .jti = wfl_packet_last(r->who.packet)->jti};
     if (!request_durability(r, &r->op.erase.durability)) return;
-    if (request_permit(r, WFL_OP_DELETE, r->target.bucket, r->target.key))
-        request_work(r, 0, 0, erase_in_pool, answer_erase);
+    if (!request_permit_write(r, WFL_OP_DELETE, r->target.bucket, r->target.key)) return;
+    r->op.erase.once = request_once(r);
+    request_work(r, 0, 0, erase_in_pool, after_erase);
 }
 
 /* ---- which query */

@@ -124,6 +124,8 @@ static wfl_code open_auth(struct wfl_server *s, wfl_error *err)
             .nonces_max = c->nonces_max,
             .sessions_per_client_max = (uint32_t)c->sessions_per_client_max,
             .sessions_max = (uint32_t)c->sessions_max,
+            .nonce_retention_seconds = (uint32_t)c->nonce_retention_seconds,
+            .write_nonces_per_client_max = c->write_nonces_per_client_max,
             .clock = &wfl_clock_system,
             .random = &wfl_random_system,
             .alloc = &wfl_alloc_libc,

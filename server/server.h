@@ -55,9 +55,9 @@ WFL_MUST_USE wfl_code wfl_server_prepare(const struct wfl_config *config, struct
 /* The second: reads roots and identity, opens engine and store, serves, closes off all system calls
  * that are not needed, logs the ready line. The same on failure. */
 WFL_MUST_USE wfl_code wfl_server_start(struct wfl_server *s, struct wfl_log *log, wfl_error *err);
-/* What may change while it serves is read again: roots, limits, certificate; the audit log is opened
- * anew (reload.c). The arguments as at the start. The first thread only. What is
- * wrong is logged, and changes nothing. */
+/* What may change while it serves is read again: roots, limits, certificate; the audit log is
+ * opened anew (reload.c). The arguments as at the start. The first thread only. What is wrong is
+ * logged, and changes nothing. */
 void wfl_server_reload(struct wfl_server *s, int argc, char **argv, char *const *env);
 /* Parts of start and reload. */
 WFL_MUST_USE wfl_code server_read_roots(const struct wfl_config *c, wfl_public_key *roots,
@@ -85,7 +85,14 @@ struct request;
 struct batch_call;  /* route_batch.c */
 struct revoke_call; /* route_revocations.c */
 
+enum upload_kind { /* of what changes something; what only lists has no earlier answer */
+                   UPLOAD_START,
+                   UPLOAD_PART,
+                   UPLOAD_COMPLETE,
+                   UPLOAD_ABORT
+};
 struct upload_op { /* of a multipart upload, done by a worker (route_upload.c) */
+    enum upload_kind        kind;
     struct wfl_put          given;
     wfl_ulid                upload;
     struct wfl_part         part;
@@ -117,7 +124,7 @@ struct request {
     void (*release)(struct request *r); /* what the route holds; at the very end; may be NULL */
 
     struct outlook *outlook;     /* before a large body is received; in the arena */
-    enum wfl_op     asked;       /* what the packet had to grant last; 0: nothing yet */
+    enum wfl_op     asked_op;    /* what the packet had to grant last; 0: nothing yet */
     bool            manages;     /* an operation on the bucket itself: not bound by its rates */
     uint32_t        retry_after; /* seconds, of an answer that says so; 0: one */
     bool            anonymous;   /* no credential: a read of a bucket that is public */
@@ -154,11 +161,17 @@ struct request {
         struct batch_call  *batch;
         struct revoke_call *revoke;
     } op;
+    struct wfl_once    once;          /* of a write that has a nonce; else its client is empty */
+    struct wfl_refusal refusal;       /* of it, while it is judged */
+    void (*asked)(struct request *r); /* what goes on where its nonce is not known */
+    void (*answer)(struct request *r);
+
     struct wfl_engine_work work;
     wfl_buf                text;      /* of a listing, while it is made */
     bool                   digest_ok; /* result of the work */
 
-    int       status; /* of the answer, 0 before it */
+    int       status;  /* of the answer, 0 before it */
+    wfl_code  verdict; /* of a write, with `err` where it is not OK */
     wfl_code  code;
     uint64_t  sent_bytes;
     wfl_error err;
@@ -231,18 +244,26 @@ bool request_digest_matches(const struct request *r, wfl_slice content, wfl_hash
 /* As a PUT is answered (route_object.c). */
 void request_answer_stored(struct request *r, const wfl_ulid *version, uint64_t size,
                            const wfl_hash *blake3, bool created);
+/* As a write is refused, `current` being the version of a failed condition, and as a deletion is
+ * answered (route_object.c). */
+void request_answer_refused(struct request *r, const wfl_ulid *current);
+void request_answer_deleted(struct request *r, const wfl_ulid *version);
 /* What a write may hold: bucket, packet and protocol (route_object.c). BUCKET_NOT_FOUND, NOMEM. */
 WFL_MUST_USE wfl_code request_object_max(struct request *r, uint64_t *max, wfl_error *err);
-/* What is judged of a request once it is granted: rates, then its nonce. REPLAYED, RATE_LIMITED,
+/* What is judged of a request once it is granted: rates, then its nonce, which is spent here but
+ * for that of a write: there it is claimed, and judged by who commits it. REPLAYED, RATE_LIMITED,
  * NOMEM. */
 WFL_MUST_USE wfl_code request_admit(struct request *r, wfl_error *err);
+WFL_MUST_USE wfl_code request_admit_write(struct request *r, wfl_error *err);
 /* The same for a batch across buckets, each of which is bound by its own rates. */
 WFL_MUST_USE wfl_code request_admit_batch(struct request *r, const struct wfl_batch_op *ops,
                                           uint32_t count, wfl_error *err);
 /* Has its packet been revoked while it was under way? Then the request's error says so. */
 bool request_is_revoked(struct request *r);
-/* Grant, then rates and nonce. False: answered already. */
+/* Grant, then rates and nonce: of what is not remembered with a commit, and of a write. False:
+ * answered already. */
 bool request_permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key);
+bool request_permit_write(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slice key);
 /* "durable" unless X-WflDB-Durability says buffered. False: answered INVALID_HEADER. */
 bool request_durability(struct request *r, enum wfl_durability *out);
 
@@ -258,6 +279,24 @@ void rates_moved(struct request *r, uint64_t bytes);
 bool rates_bound_bytes(struct request *r);
 /* Should it wait before more is moved? Then its timer is set. */
 bool rates_pause(struct request *r);
+
+/* ---- writes, once each (once.c) */
+
+/* The request's nonce is that of a write, from now on. REPLAYED, RATE_LIMITED, NOMEM. */
+WFL_MUST_USE wfl_code request_claim_nonce(struct request *r, wfl_error *err);
+/* For the store's operations: NULL where nothing is remembered. */
+struct wfl_once *request_once(struct request *r);
+/* A body without a declared hash that is received whole is part of what is asked for. */
+void request_once_body(struct request *r, wfl_slice body);
+/* Before a large body is received: is there an answer already? Then `answer` is called with it, as
+ * request_conclude does; else `next`. */
+void request_once_ask(struct request *r, void (*next)(struct request *r),
+                      void (*answer)(struct request *r));
+/* A write has come to an end: call `answer`, which finds r->verdict, r->err and, where it is an
+ * earlier answer, that in r->once. A refusal that no committer has seen is judged by one first: it
+ * may be a repetition of what has changed the store since, and else is remembered. */
+void request_conclude(struct request *r, wfl_code rc, const wfl_error *err,
+                      void (*answer)(struct request *r));
 
 /* ---- large bodies (intake.c) */
 

@@ -162,11 +162,15 @@ static wfl_code weigh(struct batch_run *run, uint64_t *weight, bool *grows, wfl_
 
 static wfl_code commit(struct batch_run *run, wfl_error *err)
 {
-    struct wait_commit what = {
-        .apply = wfl_batch_apply, .arg = run, .durability = run->batch->durability};
-    wfl_code rc = weigh(run, &what.bytes, &what.grows, err);
+    struct wait_commit what = {.apply = wfl_batch_apply,
+                               .arg = run,
+                               .durability = run->batch->durability,
+                               .once = run->batch->once};
+    wfl_code           rc = weigh(run, &what.bytes, &what.grows, err);
 
     if (rc == WFL_OK) rc = wfl_wait_commit(run->store, &what, err);
+    if (run->batch->once != NULL && run->batch->once->replayed)
+        return wfl_batch_take_outcome(run->batch, rc, err);
     for (uint32_t i = 0; rc == WFL_OK && i < run->batch->count; i++) {
         if (run->steps[i].put.large != NULL) wfl_ingest_settled(run->steps[i].put.large);
         run->batch->ops[i].version = run->steps[i].version;

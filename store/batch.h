@@ -26,5 +26,9 @@ struct batch_run {
 
 /* Committer; of a wfl_commit whose arg is the run. */
 WFL_MUST_USE wfl_code wfl_batch_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err);
+/* Committer: what the batch answers, into its transaction. */
+WFL_MUST_USE wfl_code wfl_batch_keep(struct batch_run *run, struct wfl_txn *t, wfl_error *err);
+/* Committer, of a refusal: what is remembered of it besides the code. err->code, or NOMEM. */
+WFL_MUST_USE wfl_code wfl_batch_note(struct batch_run *run, wfl_error *err);
 
 #endif

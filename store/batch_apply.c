@@ -342,6 +342,7 @@ static wfl_code write_all(struct batch_run *run, struct wfl_txn *t, wfl_error *e
     for (uint32_t i = 0; rc == WFL_OK && i < run->batch->count; i++)
         rc = write_op(run, t, i, err);
     if (rc == WFL_OK) rc = judge_quotas(run, err);
+    if (rc == WFL_OK) rc = wfl_batch_keep(run, t, err);
     if (rc == WFL_OK) return rc;
     for (uint32_t i = 0; i < run->batch->count; i++)
         run->steps[i].b->group = run->steps[i].before;
@@ -354,6 +355,7 @@ wfl_code wfl_batch_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err
     wfl_code          rc = judge(run, t, err);
 
     if (rc == WFL_OK) rc = write_all(run, t, err);
+    if (wfl_once_remembers(rc)) rc = wfl_batch_note(run, err);
     for (uint32_t i = 0; i < run->batch->count; i++) {
         wfl_current_fini(&run->steps[i].current);
         wfl_current_fini(&run->steps[i].source);

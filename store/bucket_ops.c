@@ -96,8 +96,11 @@ static wfl_code create_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
     b->group.version = version;
     b->name_len = op->name.len;
     memcpy(b->name, op->name.data, op->name.len);
+    op->info =
+        (struct wfl_bucket_info){.name = op->name, .settings = op->settings, .version = version};
     rc = write_bucket(t, b, err);
     if (rc == WFL_OK) rc = take_floor(t, b, err);
+    if (rc == WFL_OK) rc = wfl_bucket_keep(op, t, err);
     if (rc == WFL_OK) /* from now on its changes are looked at now and then */
         rc = wfl_write_due(s, t, wfl_ulid_ms(&version) + 1000, WFL_DUE_CHANGES, b->id,
                            (wfl_slice){0}, err);
@@ -132,6 +135,7 @@ static wfl_code delete_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
     if (rc == WFL_OK)
         rc = wfl_write_due(s, t, wfl_clock_unix_ms(s->clock), WFL_DUE_GONE, b->id, (wfl_slice){0},
                            err);
+    if (rc == WFL_OK) rc = wfl_once_keep(op->once, t, &(struct wfl_outcome){0}, err);
     if (rc != WFL_OK) return rc;
     s->trashed = true; /* the collector has something to do */
 
@@ -155,12 +159,20 @@ static wfl_code patch_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *
     if (rc == WFL_OK) /* what they bound now has to be looked at */
         rc = wfl_write_due(s, t, wfl_clock_unix_ms(s->clock), WFL_DUE_BUCKET, b->id, (wfl_slice){0},
                            err);
+    op->info = (struct wfl_bucket_info){.name = op->name,
+                                        .settings = b->settings,
+                                        .objects = b->group.objects,
+                                        .bytes = b->group.bytes,
+                                        .version = b->group.version,
+                                        .floor = b->group.floor};
+    if (rc == WFL_OK) rc = wfl_bucket_keep(op, t, err);
     if (rc != WFL_OK) {
         b->settings = before;
         return rc;
     }
     b->has_rest |= wfl_keeps_history(&before) && !wfl_keeps_history(&b->settings);
     b->patched = true;
+    op->version = op->info.version;
     wfl_buckets_touch(s, b);
     s->trashed = true; /* the collector has something to do */
     return WFL_OK;
@@ -172,6 +184,8 @@ static void bucket_done(struct wfl_commit *c)
 
     op->rc = c->rc;
     op->err = c->err;
+    if (op->rc == WFL_OK && op->once != NULL && op->once->replayed)
+        op->rc = wfl_bucket_take_outcome(op);
     op->done(op);
 }
 
@@ -182,15 +196,17 @@ static wfl_code submit(struct wfl_store *s, struct wfl_bucket_op *op,
     op->rc = WFL_PENDING;
     op->version = (wfl_ulid){0};
     op->own.store = s;
-    op->own.commit =
-        (struct wfl_commit){.durability = op->durability,
-                            .bytes = UINT64_C(2) * WFL_RECORD_SMALL_MAX + op->patch.len,
-                            .apply = apply,
-                            .done = bucket_done,
-                            .arg = op};
-    wfl_code rc = wfl_engine_commit(s->engine, &op->own.commit);
+    op->own.commit = (struct wfl_once_commit){
+        .commit = {.durability = op->durability,
+                   .bytes = UINT64_C(2) * WFL_RECORD_SMALL_MAX + op->patch.len,
+                   .done = bucket_done,
+                   .arg = op},
+        .store = s,
+        .once = op->once,
+        .apply = apply};
+    wfl_code rc = wfl_once_submit(&op->own.commit);
     if (rc == WFL_PENDING) return rc; /* it may be done and gone */
-    op->err = op->own.commit.err;
+    op->err = op->own.commit.commit.err;
     return op->rc = rc;
 }
 

@@ -97,6 +97,7 @@ struct wait_commit {
     uint64_t            bytes;
     enum wfl_durability durability;
     bool                grows;
+    struct wfl_once    *once; /* or NULL */
 };
 WFL_MUST_USE wfl_code wfl_wait_commit(struct wfl_store *s, const struct wait_commit *what,
                                       wfl_error *err);

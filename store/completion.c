@@ -356,7 +356,13 @@ static wfl_code apply(struct wfl_commit *commit, struct wfl_txn *t, wfl_error *e
     return rc == WFL_OK ? wfl_put_apply(&c->put, t, err) : rc; /* last: it changes the counters */
 }
 
-wfl_code wfl_completion_commit(struct wfl_completion *c, struct wfl_completed *out, wfl_error *err)
+static bool is_replayed(const struct wfl_completion *c)
+{
+    return c->put.once != NULL && c->put.once->replayed;
+}
+
+wfl_code wfl_completion_commit(struct wfl_completion *c, struct wfl_once *once,
+                               struct wfl_completed *out, wfl_error *err)
 {
     wfl_code rc;
 
@@ -367,6 +373,7 @@ wfl_code wfl_completion_commit(struct wfl_completion *c, struct wfl_completed *o
     if (c->declared != NULL && memcmp(c->declared->bytes, c->put.blake3.bytes, WFL_HASH_LEN) != 0)
         return wfl_fail(err, WFL_CONTENT_MISMATCH, "the parts do not make the hash declared");
     if (is_small(c)) wfl_put_choose_storage(&c->put);
+    c->put.once = once;
     rc = wfl_put_prepare(c->store, &c->put, err);
     if (rc == WFL_OK)
         rc = wfl_wait_commit(c->store,
@@ -376,11 +383,13 @@ wfl_code wfl_completion_commit(struct wfl_completion *c, struct wfl_completed *o
                                                             c->put.content.len +
                                                             128ull * c->part_count,
                                                    .durability = WFL_DURABLE,
-                                                   .grows = true},
+                                                   .grows = true,
+                                                   .once = once},
                              err);
+    if (is_replayed(c)) wfl_put_take_outcome(&c->put);
     if (rc == WFL_OK || rc == WFL_PRECONDITION_FAILED) out->version = c->put.version;
     out->created = c->put.created;
-    out->size = c->size;
+    out->size = c->put.size;
     out->blake3 = c->put.blake3;
     return rc;
 }

@@ -118,6 +118,8 @@ static wfl_code write_erase(struct erase *e, struct wfl_txn *t, struct bucket *b
     else if (rc == WFL_OK)
         rc = wfl_history_remove(e->store, t, e->id, e->op->key, &e->op->version, err);
     e->overtaken = rc == WFL_NOT_FOUND;
+    if (rc == WFL_OK)
+        rc = wfl_once_keep(e->op->once, t, &(struct wfl_outcome){.version = version}, err);
     if (rc == WFL_OK && e->is_newest) rc = take_place(e, t, b, current, err);
     if (rc != WFL_OK) return rc;
     b->group.version = version;
@@ -164,8 +166,10 @@ wfl_code wfl_store_erase(struct wfl_store *s, struct wfl_erase *op, wfl_error *e
                              &(struct wait_commit){.apply = apply,
                                                    .arg = &e,
                                                    .bytes = UINT64_C(4) * WFL_RECORD_SMALL_MAX,
-                                                   .durability = op->durability},
+                                                   .durability = op->durability,
+                                                   .once = op->once},
                              err);
+        if (rc == WFL_OK && op->once != NULL) op->erasure = op->once->outcome.version;
         if (rc == WFL_OK || !e.overtaken) return rc;
     }
     return wfl_fail(err, WFL_OVERLOADED, "the key is changed faster than a version is erased");

@@ -11,6 +11,38 @@
 #include "schema/records.h"
 #include "store/store.h"
 
+/* ---- exactly once (once.c, outcome.c) */
+
+#define WFL_ONCE_KEY_LEN  32
+#define WFL_ONCE_HEAD_MAX 512 /* of a row, all but the rest */
+#define WFL_ONCE_REST_MAX (64u << 10)
+
+struct once_row {
+    uint64_t           expires_ms;
+    uint8_t            operation[32];
+    wfl_code           code;
+    wfl_slice          message; /* of a refusal */
+    struct wfl_outcome outcome;
+};
+/* Pure. All but the rest into `out`, which has WFL_ONCE_HEAD_MAX bytes; its length. */
+size_t wfl_once_row_write(const struct once_row *row, uint8_t *out);
+/* Pure. The slices point into `value`. NULL, or what is wrong with it. */
+const char *wfl_once_row_read(wfl_slice value, struct once_row *out);
+wfl_slice   wfl_key_once(wfl_slice client, wfl_slice nonce, uint8_t out[WFL_ONCE_KEY_LEN]);
+
+/* Sets commit.apply and submits: WFL_PENDING, or refused at once with the text in commit.err. */
+WFL_MUST_USE wfl_code wfl_once_submit(struct wfl_once_commit *c);
+/* Committer, in an apply that will succeed, before it changes state of its own: the outcome is
+ * written with it. `once` NULL: nothing to do. */
+WFL_MUST_USE wfl_code wfl_once_keep(struct wfl_once *once, struct wfl_txn *t,
+                                    const struct wfl_outcome *outcome, wfl_error *err);
+/* Committer. Room of `n` bytes for the outcome's rest, until fini. NULL: no memory. */
+uint8_t *wfl_once_room(struct wfl_store *s, struct wfl_once *once, size_t n);
+
+/* Of creation and patch, whose answer is op->info (bucket_once.c). */
+WFL_MUST_USE wfl_code wfl_bucket_keep(struct wfl_bucket_op *op, struct wfl_txn *t, wfl_error *err);
+WFL_MUST_USE wfl_code wfl_bucket_take_outcome(struct wfl_bucket_op *op);
+
 /* ---- keys (keys.c): layouts in the spaces, all with a big-endian bucket id in front */
 
 #define WFL_ID_LEN           4
@@ -261,6 +293,8 @@ void wfl_put_choose_storage(struct wfl_put *op);
 /* Encode: own.storage and own.manifest are set. OBJECT_TOO_LARGE, NOMEM. wfl_put_fini in any case.
  */
 WFL_MUST_USE wfl_code wfl_put_prepare(struct wfl_store *s, struct wfl_put *op, wfl_error *err);
+/* The answer is the first execution's. */
+void wfl_put_take_outcome(struct wfl_put *op);
 /* Committer: judge and write. */
 WFL_MUST_USE wfl_code wfl_put_apply(struct wfl_put *op, struct wfl_txn *t, wfl_error *err);
 

@@ -21,6 +21,8 @@ static wfl_code judge_and_write(struct wfl_delete *op, struct wfl_txn *t, struct
     if (!current->exists) return wfl_fail_no_key(err, op->bucket, op->key);
     rc = wfl_store_next_version(op->own.store, &version, err);
     if (rc == WFL_OK)
+        rc = wfl_once_keep(op->once, t, &(struct wfl_outcome){.version = version}, err);
+    if (rc == WFL_OK)
         rc =
             wfl_write_delete(op->own.store, t, b, op->key, current, &version, op->by, op->jti, err);
     if (rc == WFL_OK) op->version = version;
@@ -37,6 +39,8 @@ static wfl_code delete_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
     if (b == NULL) return wfl_fail_no_bucket(err, op->bucket);
     rc = wfl_judge_current(op->own.store, t, b, op->key, &current, err);
     if (rc == WFL_OK) rc = judge_and_write(op, t, b, &current, err);
+    if (rc == WFL_PRECONDITION_FAILED && op->once != NULL)
+        op->once->outcome = (struct wfl_outcome){.version = op->version};
     wfl_current_fini(&current);
     return rc;
 }
@@ -47,6 +51,7 @@ static void delete_done(struct wfl_commit *c)
 
     op->rc = c->rc;
     op->err = c->err;
+    if (op->once != NULL && op->once->replayed) op->version = op->once->outcome.version;
     if (op->rc != WFL_OK && op->rc != WFL_PRECONDITION_FAILED) op->version = (wfl_ulid){0};
     op->done(op);
 }
@@ -57,13 +62,16 @@ wfl_code wfl_store_delete(struct wfl_store *s, struct wfl_delete *op)
     op->rc = WFL_PENDING;
     op->version = (wfl_ulid){0};
     op->own.store = s;
-    op->own.commit = (struct wfl_commit){.durability = op->durability,
-                                         .bytes = op->key.len + WFL_RECORD_SMALL_MAX,
-                                         .apply = delete_apply,
-                                         .done = delete_done,
-                                         .arg = op};
-    wfl_code rc = wfl_engine_commit(s->engine, &op->own.commit);
+    op->own.commit =
+        (struct wfl_once_commit){.commit = {.durability = op->durability,
+                                            .bytes = op->key.len + WFL_RECORD_SMALL_MAX,
+                                            .done = delete_done,
+                                            .arg = op},
+                                 .store = s,
+                                 .once = op->once,
+                                 .apply = delete_apply};
+    wfl_code rc = wfl_once_submit(&op->own.commit);
     if (rc == WFL_PENDING) return rc; /* it may be done and gone */
-    op->err = op->own.commit.err;
+    op->err = op->own.commit.commit.err;
     return op->rc = rc;
 }

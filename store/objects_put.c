@@ -27,6 +27,13 @@ static wfl_code write_object(struct wfl_put *op, struct wfl_txn *t, struct bucke
     wfl_code rc = wfl_store_next_version(op->own.store, &new.version, err);
 
     if (rc == WFL_OK && op->large != NULL) rc = wfl_ingest_commit(op->large, t, err);
+    if (rc == WFL_OK)
+        rc = wfl_once_keep(op->once, t,
+                           &(struct wfl_outcome){.version = new.version,
+                                                 .created = !current->exists,
+                                                 .size = op->size,
+                                                 .blake3 = op->blake3},
+                           err);
     if (rc != WFL_OK) return rc;
     wfl_record_object_set_version(op->own.header.data, op->own.header.len, new.version.bytes);
     rc = wfl_write_put(op->own.store, t, b, op->key, current, &new, err);
@@ -54,6 +61,8 @@ wfl_code wfl_put_apply(struct wfl_put *op, struct wfl_txn *t, wfl_error *err)
     else
         rc = wfl_judge_limits(b, &current, op->size, err);
     if (rc == WFL_OK) rc = write_object(op, t, b, &current, err);
+    if (rc == WFL_PRECONDITION_FAILED && op->once != NULL)
+        op->once->outcome = (struct wfl_outcome){.version = op->version};
     wfl_current_fini(&current);
     return rc;
 }
@@ -63,13 +72,26 @@ static wfl_code apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err)
     return wfl_put_apply(c->arg, t, err);
 }
 
+void wfl_put_take_outcome(struct wfl_put *op)
+{
+    const struct wfl_outcome *outcome = &op->once->outcome;
+
+    op->version = outcome->version;
+    op->created = outcome->created;
+    op->size = outcome->size;
+    op->blake3 = outcome->blake3;
+}
+
 static void put_done(struct wfl_commit *c)
 {
     struct wfl_put *op = c->arg;
 
     op->rc = c->rc;
     op->err = c->err;
-    if (op->rc == WFL_OK && op->large != NULL) wfl_ingest_settled(op->large);
+    if (op->once != NULL && op->once->replayed) /* what was brought along now, nobody names */
+        wfl_put_take_outcome(op);
+    else if (op->rc == WFL_OK && op->large != NULL)
+        wfl_ingest_settled(op->large);
     if (op->rc != WFL_OK && op->rc != WFL_PRECONDITION_FAILED) op->version = (wfl_ulid){0};
     if (op->rc != WFL_OK) op->created = false;
     op->done(op);
@@ -105,17 +127,20 @@ wfl_code wfl_store_put(struct wfl_store *s, struct wfl_put *op)
     wfl_put_choose_storage(op);
     op->rc = wfl_put_prepare(s, op, &op->err);
     if (op->rc != WFL_OK) return op->rc;
-    op->own.commit = (struct wfl_commit){.durability = op->durability,
-                                         .bytes = op->own.header.len + op->content.len +
-                                                  op->key.len + WFL_RECORD_SMALL_MAX,
-                                         .grows = true,
-                                         .apply = apply,
-                                         .done = put_done,
-                                         .arg = op};
+    op->own.commit =
+        (struct wfl_once_commit){.commit = {.durability = op->durability,
+                                            .bytes = op->own.header.len + op->content.len +
+                                                     op->key.len + WFL_RECORD_SMALL_MAX,
+                                            .grows = true,
+                                            .done = put_done,
+                                            .arg = op},
+                                 .store = s,
+                                 .once = op->once,
+                                 .apply = apply};
     op->rc = WFL_PENDING;
-    wfl_code rc = wfl_engine_commit(s->engine, &op->own.commit);
+    wfl_code rc = wfl_once_submit(&op->own.commit);
     if (rc == WFL_PENDING) return rc; /* it may be done and gone */
-    op->err = op->own.commit.err;
+    op->err = op->own.commit.commit.err;
     return op->rc = rc;
 }
 

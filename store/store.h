@@ -31,6 +31,71 @@ WFL_MUST_USE wfl_code wfl_store_open(const struct wfl_store_config *config, stru
                                      wfl_error *err);
 void wfl_store_close(struct wfl_store *s); /* no operation under way; NULL accepted */
 
+/* ---- exactly once (protocol, Signed requests: Replay)
+ *
+ * A write may carry a nonce. Its outcome is then committed with it, and the same write with the
+ * same nonce gets that outcome and is not executed. A refusal that depends on what is stored is an
+ * outcome too. Judged on the committer, so two that race are told apart exactly. */
+
+struct wfl_outcome { /* what was answered; which fields mean something is the operation's affair */
+    wfl_ulid  version;
+    bool      created;
+    uint64_t  size;
+    wfl_hash  blake3;
+    wfl_slice rest; /* what an operation has besides, in its own form */
+};
+
+struct wfl_once {
+    wfl_slice client, nonce; /* together the name under which it is remembered; live until fini */
+    uint8_t   operation[32]; /* hash of what is asked for: another one is NONCE_REUSED */
+    int64_t   keep_ms;       /* remembered until then (Unix ms) where this is the first */
+    int64_t   valid_ms;      /* and no shorter than this, which may be a repetition */
+    bool      known_only;    /* not known, it is REPLAYED: too old to say that it is the first */
+
+    /* With the operation's answer */
+    bool               replayed; /* it was not executed: the answer is the first execution's */
+    struct wfl_outcome outcome;
+
+    struct {
+        const struct wfl_alloc *alloc;
+        void                   *memory; /* of outcome.rest */
+        bool                    judged; /* by the committer: the nonce was not known */
+        bool                    longer; /* known, and to be remembered longer */
+        wfl_code                code;   /* then, of the outcome */
+    } own;
+};
+void wfl_once_fini(struct wfl_once *once); /* once no operation carries it; accepts zero */
+/* The committer has judged it: what was answered is, where it is to be, remembered. */
+static inline bool wfl_once_is_settled(const struct wfl_once *once)
+{
+    return once->replayed || once->own.judged;
+}
+/* Refusals that are outcomes: those that another state of the store would not have made. */
+bool wfl_once_remembers(wfl_code refusal);
+
+struct wfl_once_commit {      /* the store's, inside operations: a commit that may carry a nonce */
+    struct wfl_commit commit; /* the first member */
+    struct wfl_store *store;
+    struct wfl_once  *once;
+    wfl_code (*apply)(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err);
+};
+
+/* A write that is refused before it was committed, or that is asked about before its body is
+ * received. `code` is what it gets where its nonce is not known, and is remembered where
+ * wfl_once_remembers says so. */
+struct wfl_refusal {
+    struct wfl_once *once;
+    wfl_code         code; /* not OK */
+    void (*done)(struct wfl_refusal *op);
+    void     *arg;
+    wfl_code  rc;  /* `code`; where once->replayed the first outcome's; NONCE_REUSED; commits' */
+    wfl_error err; /* in: of `code` */
+    struct {
+        struct wfl_once_commit commit;
+    } own;
+};
+WFL_MUST_USE wfl_code wfl_store_refuse(struct wfl_store *s, struct wfl_refusal *op);
+
 /* ---- buckets */
 
 struct wfl_bucket_settings { /* -1 where not set, but versions: 0 */
@@ -86,14 +151,16 @@ struct wfl_bucket_op {                   /* create, patch and delete */
     struct wfl_bucket_settings settings; /* create */
     wfl_slice                  patch;    /* patch: a JSON Merge Patch of the settings */
     enum wfl_durability        durability;
+    struct wfl_once           *once; /* or NULL */
     void (*done)(struct wfl_bucket_op *op);
-    void     *arg;
-    wfl_code  rc;
-    wfl_error err;
-    wfl_ulid  version; /* create: of the creation */
+    void                  *arg;
+    wfl_code               rc;
+    wfl_error              err;
+    wfl_ulid               version; /* create: of the creation; patch: the last */
+    struct wfl_bucket_info info; /* create and patch: as the commit left it; `name` is this one's */
     struct {
-        struct wfl_commit commit;
-        struct wfl_store *store;
+        struct wfl_once_commit commit;
+        struct wfl_store      *store;
     } own;
 };
 /* BUCKET_EXISTS, QUOTA_EXCEEDED (a store holds 100,000 buckets), NOMEM, and what commits may say
@@ -155,19 +222,20 @@ struct wfl_put {
     wfl_slice                    by;  /* thumbprint of the client, kept in the record */
     wfl_ulid                     jti; /* of its last link */
     enum wfl_durability          durability;
+    struct wfl_once             *once; /* or NULL */
     void (*done)(struct wfl_put *op);
-    void *arg;
-    wfl_code
-        rc; /* BUCKET_NOT_FOUND, PRECONDITION_FAILED, OBJECT_TOO_LARGE, QUOTA_EXCEEDED, commits' */
+    void    *arg;
+    wfl_code rc; /* NONCE_REUSED, BUCKET_NOT_FOUND, PRECONDITION_FAILED, OBJECT_TOO_LARGE,
+                    QUOTA_EXCEEDED, commits' */
     wfl_error err;
     wfl_ulid  version; /* OK: the new one; PRECONDITION_FAILED: the current one, zero where none */
     bool      created; /* the key had no live object */
     struct {
-        struct wfl_commit commit;
-        struct wfl_store *store;
-        wfl_buf           header;
-        int               storage; /* enum wfl_record_storage */
-        wfl_ulid          manifest;
+        struct wfl_once_commit commit;
+        struct wfl_store      *store;
+        wfl_buf                header;
+        int                    storage; /* enum wfl_record_storage */
+        wfl_ulid               manifest;
     } own;
 };
 /* Any thread. Encodes here, judges on the committer. */
@@ -180,14 +248,15 @@ struct wfl_delete {
     wfl_slice            by;  /* thumbprint of the client */
     wfl_ulid             jti; /* of its last link */
     enum wfl_durability  durability;
+    struct wfl_once     *once; /* or NULL */
     void (*done)(struct wfl_delete *op);
     void     *arg;
-    wfl_code  rc; /* BUCKET_NOT_FOUND, KEY_NOT_FOUND, PRECONDITION_FAILED, commits' */
+    wfl_code  rc; /* NONCE_REUSED, BUCKET_NOT_FOUND, KEY_NOT_FOUND, PRECONDITION_FAILED, commits' */
     wfl_error err;
     wfl_ulid  version; /* OK: of the tombstone; PRECONDITION_FAILED: the current one */
     struct {
-        struct wfl_commit commit;
-        struct wfl_store *store;
+        struct wfl_once_commit commit;
+        struct wfl_store      *store;
     } own;
 };
 WFL_MUST_USE wfl_code wfl_store_delete(struct wfl_store *s, struct wfl_delete *op);
@@ -277,6 +346,7 @@ struct wfl_erase {
     wfl_slice           by;
     wfl_ulid            jti;
     enum wfl_durability durability;
+    struct wfl_once    *once;    /* or NULL */
     wfl_ulid            erasure; /* OK: the version of the erasing itself */
 };
 /* VERSION_NOT_FOUND, BUCKET_NOT_FOUND, OVERLOADED, what commits may say. */
@@ -319,6 +389,7 @@ struct wfl_batch {
     wfl_ulid             jti;
     uint64_t             object_bytes_max; /* what an object may hold, copies too; 0: no limit */
     enum wfl_durability  durability;
+    struct wfl_once     *once; /* or NULL */
     uint32_t
             *failed; /* not OK: indices of the ops that are at fault, ascending, where any one is */
     uint32_t failed_count;
@@ -333,6 +404,9 @@ struct wfl_batch {
  * is judged of the whole. BUCKET_NOT_FOUND, INVALID_BATCH (a key is written twice), what commits
  * may say. A copy moves no content above WFL_VALUE_BYTES_MAX. wfl_batch_fini in any case. */
 WFL_MUST_USE wfl_code wfl_store_batch(struct wfl_store *s, struct wfl_batch *batch, wfl_error *err);
+/* Where `once` has got an earlier answer in another way than by wfl_store_batch (which has been
+ * called): `rc` is that answer's code. That, or NONCE_REUSED. */
+WFL_MUST_USE wfl_code wfl_batch_take_outcome(struct wfl_batch *batch, wfl_code rc, wfl_error *err);
 void                  wfl_batch_fini(struct wfl_batch *batch); /* accepts zero */
 /* An op that writes a key that another one writes too; `count`: there is none. `order` has room for
  * `count`, and is used up. */
@@ -368,8 +442,8 @@ void                  wfl_reader_free(struct wfl_reader *r); /* NULL is accepted
 #define WFL_PARTS_MAX      10000
 #define WFL_PART_BYTES_MIN (1u << 20) /* of all parts but the last */
 
-/* Put's bucket, key, type, pairs, conditions, by and jti; the conditions are judged at completion.
- */
+/* Put's bucket, key, type, pairs, conditions, by, jti and once; the conditions are judged at
+ * completion. */
 WFL_MUST_USE wfl_code wfl_upload_start(struct wfl_store *s, const struct wfl_put *given,
                                        wfl_ulid *upload, wfl_error *err);
 /* Is there such an upload? Before a part's content is received. UPLOAD_NOT_FOUND. */
@@ -380,18 +454,21 @@ struct wfl_part {
     uint64_t size;
     wfl_hash blake3;
 };
-/* The content becomes the part, in place of one that had its number. It is the caller's to free. */
+/* The content becomes the part, in place of one that had its number. It is the caller's to free.
+ * Where the answer is an earlier one, `part` becomes what that said. */
 WFL_MUST_USE wfl_code wfl_upload_put_part(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
-                                          const wfl_ulid *upload, const struct wfl_part *part,
+                                          const wfl_ulid *upload, struct wfl_part *part,
                                           struct wfl_ingest  *content,
-                                          enum wfl_durability durability, wfl_error *err);
+                                          enum wfl_durability durability, struct wfl_once *once,
+                                          wfl_error *err);
 /* All parts received, ascending, from the libc allocator of the store. */
 WFL_MUST_USE wfl_code wfl_upload_list_parts(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
                                             const wfl_ulid *upload, struct wfl_part **out,
                                             uint32_t *count, wfl_error *err);
 void                  wfl_upload_free_parts(struct wfl_store *s, struct wfl_part *parts);
 WFL_MUST_USE wfl_code wfl_upload_abort(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
-                                       const wfl_ulid *upload, wfl_error *err);
+                                       const wfl_ulid *upload, struct wfl_once *once,
+                                       wfl_error *err);
 
 /* Completion reads all content once, to hash the whole: step by step, so that the thread can be
  * shared. */
@@ -414,8 +491,8 @@ struct wfl_completed {
 };
 /* The object comes to be. CONTENT_MISMATCH (`whole`), PRECONDITION_FAILED, OBJECT_TOO_LARGE,
  * QUOTA_EXCEEDED, UPLOAD_NOT_FOUND, INVALID_PART (a part was replaced meanwhile). */
-WFL_MUST_USE wfl_code wfl_completion_commit(struct wfl_completion *c, struct wfl_completed *out,
-                                            wfl_error *err);
+WFL_MUST_USE wfl_code wfl_completion_commit(struct wfl_completion *c, struct wfl_once *once,
+                                            struct wfl_completed *out, wfl_error *err);
 void                  wfl_completion_free(struct wfl_completion *c); /* NULL is accepted */
 
 struct wfl_upload_info {

@@ -166,6 +166,8 @@ static wfl_code start_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error *
     rc = wfl_txn_put(t, WFL_SPACE_UPLOADS, wfl_key_upload(WFL_UPLOAD_GIVEN, b->id, st->upload, key),
                      &record, 1, err);
     if (rc == WFL_OK) rc = write_state(st->store, t, b->id, st->upload, &state, err);
+    if (rc == WFL_OK)
+        rc = wfl_once_keep(st->given->once, t, &(struct wfl_outcome){.version = *st->upload}, err);
     if (rc == WFL_OK) wfl_buckets_touch(st->store, b); /* the version that was given is kept */
     return rc;
 }
@@ -182,8 +184,10 @@ wfl_code wfl_upload_start(struct wfl_store *s, const struct wfl_put *given, wfl_
                                                    .arg = &st,
                                                    .bytes = st.record.len + WFL_RECORD_SMALL_MAX,
                                                    .durability = given->durability,
-                                                   .grows = true},
+                                                   .grows = true,
+                                                   .once = given->once},
                              err);
+    if (rc == WFL_OK && given->once != NULL) *upload = given->once->outcome.version;
     wfl_buf_fini(&st.record);
     return rc;
 }
@@ -196,6 +200,7 @@ struct put_part {
     const wfl_ulid        *upload;
     const struct wfl_part *part;
     struct wfl_ingest     *content;
+    struct wfl_once       *once;
 };
 
 /* The part that had the number before, if any, goes to the collector. */
@@ -251,6 +256,10 @@ static wfl_code put_part_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_erro
     rc = replace_part(p, t, b->id, row, &state, err);
     if (rc == WFL_OK) rc = write_part(p, t, row, err);
     if (rc == WFL_OK) rc = wfl_ingest_commit(p->content, t, err);
+    if (rc == WFL_OK)
+        rc = wfl_once_keep(p->once, t,
+                           &(struct wfl_outcome){.size = p->part->size, .blake3 = p->part->blake3},
+                           err);
     if (rc != WFL_OK) return rc;
     state.bytes += p->part->size;
     state.generation++;
@@ -258,16 +267,17 @@ static wfl_code put_part_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_erro
 }
 
 wfl_code wfl_upload_put_part(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
-                             const wfl_ulid *upload, const struct wfl_part *part,
+                             const wfl_ulid *upload, struct wfl_part *part,
                              struct wfl_ingest *content, enum wfl_durability durability,
-                             wfl_error *err)
+                             struct wfl_once *once, wfl_error *err)
 {
     struct put_part p = {.store = s,
                          .bucket = bucket,
                          .key = key,
                          .upload = upload,
                          .part = part,
-                         .content = content};
+                         .content = content,
+                         .once = once};
     wfl_code        rc;
 
     assert(part->number >= 1 && part->number <= WFL_PARTS_MAX);
@@ -276,9 +286,15 @@ wfl_code wfl_upload_put_part(struct wfl_store *s, wfl_slice bucket, wfl_slice ke
                                                .arg = &p,
                                                .bytes = 4 * WFL_RECORD_PAGE_MAX,
                                                .durability = durability,
-                                               .grows = true},
+                                               .grows = true,
+                                               .once = once},
                          err);
-    if (rc == WFL_OK) wfl_ingest_settled(content);
+    if (rc == WFL_OK && once != NULL && once->replayed) {
+        part->size = once->outcome.size;
+        part->blake3 = once->outcome.blake3;
+    } else if (rc == WFL_OK) {
+        wfl_ingest_settled(content);
+    }
     return rc;
 }
 
@@ -384,6 +400,7 @@ struct removal {
     uint64_t                  generation;
     const struct upload_part *parts;
     uint32_t                  count;
+    struct wfl_once          *once;
     bool                      overtaken; /* a part came between reading and committing */
 };
 
@@ -403,7 +420,8 @@ static wfl_code remove_apply(struct wfl_commit *c, struct wfl_txn *t, wfl_error 
         rc = wfl_manifest_to_trash(r->store, t, r->id, &manifest, WFL_RECORD_CHUNKS, err);
         if (rc != WFL_OK) return rc;
     }
-    return wfl_upload_delete_rows(t, r->id, r->upload, r->parts, r->count, err);
+    rc = wfl_once_keep(r->once, t, &(struct wfl_outcome){0}, err);
+    return rc == WFL_OK ? wfl_upload_delete_rows(t, r->id, r->upload, r->parts, r->count, err) : rc;
 }
 
 wfl_code wfl_upload_read_generation(struct wfl_store *s, uint32_t id, const wfl_ulid *upload,
@@ -424,33 +442,43 @@ wfl_code wfl_upload_read_generation(struct wfl_store *s, uint32_t id, const wfl_
     return WFL_OK;
 }
 
-wfl_code wfl_upload_remove(struct wfl_store *s, uint32_t id, const wfl_ulid *upload,
-                           uint64_t touched_max_ms, wfl_error *err)
+static wfl_code remove_upload(struct removal *r, wfl_error *err)
 {
-    struct removal r = {.store = s, .id = id, .upload = upload, .touched_max_ms = touched_max_ms};
-    wfl_code       rc;
+    struct wfl_store *s = r->store;
+    wfl_code          rc;
 
     do {
         struct upload_part *parts = NULL;
 
-        rc = wfl_upload_read_generation(s, id, upload, &r.generation, err);
-        if (rc == WFL_OK) rc = wfl_upload_load_parts(s, id, upload, &parts, &r.count, err);
-        r.parts = parts;
+        r->overtaken = false;
+        rc = wfl_upload_read_generation(s, r->id, r->upload, &r->generation, err);
+        if (rc == WFL_OK) rc = wfl_upload_load_parts(s, r->id, r->upload, &parts, &r->count, err);
+        r->parts = parts;
         if (rc == WFL_OK)
             rc = wfl_wait_commit(s,
                                  &(struct wait_commit){.apply = remove_apply,
-                                                       .arg = &r,
-                                                       .bytes = (r.count + 4) * 256ull,
-                                                       .durability = WFL_DURABLE},
+                                                       .arg = r,
+                                                       .bytes = (r->count + 4) * 256ull,
+                                                       .durability = WFL_DURABLE,
+                                                       .once = r->once},
                                  err);
         wfl_alloc_free(s->alloc, parts);
-    } while (rc == WFL_OK && r.overtaken);
+    } while (rc == WFL_OK && r->overtaken);
     return rc;
 }
 
-wfl_code wfl_upload_abort(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
-                          const wfl_ulid *upload, wfl_error *err)
+wfl_code wfl_upload_remove(struct wfl_store *s, uint32_t id, const wfl_ulid *upload,
+                           uint64_t touched_max_ms, wfl_error *err)
 {
+    struct removal r = {.store = s, .id = id, .upload = upload, .touched_max_ms = touched_max_ms};
+
+    return remove_upload(&r, err);
+}
+
+wfl_code wfl_upload_abort(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
+                          const wfl_ulid *upload, struct wfl_once *once, wfl_error *err)
+{
+    struct removal r = {.store = s, .upload = upload, .touched_max_ms = UINT64_MAX, .once = once};
     struct wfl_record_upload given;
     struct wfl_pin           pin = {0};
     struct bucket_view       b;
@@ -458,7 +486,8 @@ wfl_code wfl_upload_abort(struct wfl_store *s, wfl_slice bucket, wfl_slice key,
 
     if (rc == WFL_OK) rc = wfl_upload_read(s, b.id, key, upload, &pin, &given, err);
     wfl_pin_release(&pin);
-    return rc == WFL_OK ? wfl_upload_remove(s, b.id, upload, UINT64_MAX, err) : rc;
+    r.id = b.id;
+    return rc == WFL_OK ? remove_upload(&r, err) : rc;
 }
 
 /* ---- listing uploads */

@@ -31,8 +31,8 @@ static void waiter_wait(struct waiter *w)
 }
 
 struct waited_commit {
-    struct wfl_commit commit; /* the first member */
-    struct waiter     waiter;
+    struct wfl_once_commit commit; /* the first member */
+    struct waiter          waiter;
 };
 
 static void commit_done(struct wfl_commit *c)
@@ -42,17 +42,19 @@ static void commit_done(struct wfl_commit *c)
 
 wfl_code wfl_wait_commit(struct wfl_store *s, const struct wait_commit *what, wfl_error *err)
 {
-    struct waited_commit w = {.commit = {.durability = what->durability,
-                                         .bytes = what->bytes,
-                                         .grows = what->grows,
-                                         .apply = what->apply,
-                                         .done = commit_done,
-                                         .arg = what->arg},
+    struct waited_commit w = {.commit = {.commit = {.durability = what->durability,
+                                                    .bytes = what->bytes,
+                                                    .grows = what->grows,
+                                                    .done = commit_done,
+                                                    .arg = what->arg},
+                                         .store = s,
+                                         .once = what->once,
+                                         .apply = what->apply},
                               .waiter = WAITER_INIT};
 
-    if (wfl_engine_commit(s->engine, &w.commit) == WFL_PENDING) waiter_wait(&w.waiter);
-    if (w.commit.rc != WFL_OK) *err = w.commit.err;
-    return w.commit.rc;
+    if (wfl_once_submit(&w.commit) == WFL_PENDING) waiter_wait(&w.waiter);
+    if (w.commit.commit.rc != WFL_OK) *err = w.commit.commit.err;
+    return w.commit.commit.rc;
 }
 
 wfl_code wfl_wait_range(struct wfl_store *s, struct wfl_engine_range *range, wfl_error *err)

@@ -339,24 +339,43 @@ static void a_refused_request_spends_nothing(void **state)
     rig_close(&r);
 }
 
-/* A write may be told apart: its counter is spent, and again it is not, but both are let through
- * to be compared with what is remembered. */
-static void a_write_says_whether_its_counter_was_spent(void **state)
+static wfl_code claim(struct rig *r, struct session *session, uint64_t counter,
+                      struct wfl_nonce_claim *out)
 {
-    struct rig          r;
-    struct client       c;
-    struct wfl_identity id = {.credential = WFL_CREDENTIAL_SESSION, .counter = 7};
-    wfl_ulid            ulid;
+    struct wfl_identity id = {.credential = WFL_CREDENTIAL_SESSION,
+                              .session = session,
+                              .counter = counter,
+                              .timestamp = {.sec = NOW_SEC}};
+
+    memset(id.client.text, 'c', WFL_THUMB_LEN);
+    return wfl_auth_claim_nonce(r->auth, &id, out, &r->f->err);
+}
+
+/* A write may come again with its counter, and is then compared with what is remembered. */
+static void a_write_s_counter_is_let_through_again(void **state)
+{
+    struct rig             r;
+    struct client          c;
+    struct wfl_nonce_claim out;
+    struct session        *session;
+    wfl_ulid               ulid;
 
     rig_open(&r, *state, 0, 0);
     assert_code(open_session(&r, 3600, &c), WFL_OK);
     assert_true(wfl_ulid_parse(wfl_slice_str(c.answer.session), &ulid));
-    id.session = session_find(r.auth->sessions, &ulid, NOW_SEC);
-    assert_true(wfl_auth_spend_write(&id));
-    assert_false(wfl_auth_spend_write(&id));
+    session = session_find(r.auth->sessions, &ulid, NOW_SEC);
+    assert_code(claim(&r, session, 7, &out), WFL_OK);
+    assert_false(out.known_only);
+    assert_int_equal(out.keep_ms, INT64_C(1000) * (NOW_SEC + 600));
+    assert_code(claim(&r, session, 7, &out), WFL_OK);
+    assert_false(out.known_only);
     assert_code(ask(&r, &c, &(struct plan){.nonce = "7"}, true), WFL_REPLAYED); /* nor a read */
-    wfl_identity_fini(&id);
-    assert_true(wfl_auth_spend_write(&r.who)); /* a packet's nonce is the store's alone */
+    assert_code(ask(&r, &c, &(struct plan){.nonce = "8"}, true), WFL_OK);
+    assert_code(claim(&r, session, 8, &out), WFL_REPLAYED); /* a read has used it */
+    assert_code(claim(&r, session, 7 + COUNTER_WINDOW, &out), WFL_OK);
+    assert_code(claim(&r, session, 7, &out), WFL_OK); /* below: either is possible */
+    assert_true(out.known_only);
+    session_unref(session);
     client_fini(&c);
     rig_close(&r);
 }
@@ -744,7 +763,7 @@ int main(void)
         T(the_vector_is_met),
         T(a_request_is_bound_to_session_scope_and_time),
         T(a_refused_request_spends_nothing),
-        T(a_write_says_whether_its_counter_was_spent),
+        T(a_write_s_counter_is_let_through_again),
         T(any_number_of_scopes_works),
         T(a_session_ends_with_its_ttl_or_its_packet),
         T(full_is_refused_until_one_expires),

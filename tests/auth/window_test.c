@@ -50,6 +50,29 @@ static void the_window_has_its_edges(void **state)
     }
 }
 
+static void a_write_may_come_again(void **state)
+{
+    struct counter_window w = {0}, before;
+
+    (void)state;
+    assert_int_equal(counter_window_claim(&w, 0), COUNTER_READ); /* no counter at all */
+    assert_int_equal(counter_window_claim(&w, WFL_SESSION_COUNTER_MAX + 1), COUNTER_READ);
+    assert_int_equal(counter_window_claim(&w, 1), COUNTER_FRESH);
+    assert_int_equal(counter_window_claim(&w, 1), COUNTER_WRITTEN);
+    assert_false(counter_window_spend(&w, 1));
+    assert_true(counter_window_spend(&w, 2));
+    assert_int_equal(counter_window_claim(&w, 2), COUNTER_READ);
+    before = w;
+    assert_int_equal(counter_window_claim(&w, 3), COUNTER_FRESH);
+    counter_window_return(&w, 3);
+    before.highest = w.highest;
+    assert_memory_equal(&before, &w, sizeof w);
+    assert_int_equal(counter_window_claim(&w, 1 + COUNTER_WINDOW), COUNTER_FRESH);
+    assert_int_equal(counter_window_claim(&w, 1), COUNTER_BELOW);
+    assert_true(counter_window_spend(&w, 8193)); /* one round of the ring: the same bit as of 1 */
+    assert_int_equal(counter_window_claim(&w, 8193), COUNTER_READ);
+}
+
 /* Against the plainest model: a set of what was used. */
 static void any_order_is_as_a_set_would_have_it(void **state)
 {
@@ -90,6 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(the_window_has_its_edges),
+        T(a_write_may_come_again),
         T(any_order_is_as_a_set_would_have_it),
     };
 

@@ -9,7 +9,7 @@ import pytest
 
 from wfltest import Client, Grant, Key, Server, issue
 from wfltest.keys import ALL_OPS, b64u, ulid
-from wfltest.signing import timestamp
+from wfltest.signing import nonce, timestamp
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 MEMBERS = {"type", "title", "status", "code", "detail", "request_id"}
@@ -59,6 +59,10 @@ class Rig:
         target = target or f"/v1/{self.bucket}/k"
         headers = [(n, value if n.lower() == name else v) for n, v in self.client.headers(method, target)]
         return self.raw(method, target, [(n, v) for n, v in headers if v is not None])
+
+    def reused(self):
+        self.client.put(self.bucket, "k", b"x", nonce_text=(spent := nonce()))
+        return self.client.put(self.bucket, "k", b"y", nonce_text=spent, status=409)
 
     def with_packet(self, packet, key=None, server=None):
         with Client(server or self.server, key=key or Key(), packet=packet, http=self.client.http) as other:
@@ -186,6 +190,7 @@ ERRORS = {
     (431, "header_too_large"): lambda r: r.raw("GET", "/v1/abc/" + "k" * 8200, []),
     (409, "bucket_exists"): lambda r: r.signed("PUT", f"/v1/{r.bucket}"),
     (409, "bucket_not_empty"): lambda r: r.not_empty(),
+    (409, "nonce_reused"): lambda r: r.reused(),
     (412, "precondition_failed"): lambda r: r.created_twice(),
     (416, "range_not_satisfiable"): lambda r: r.ranged(),
     (400, "invalid_batch"): lambda r: r.signed("POST", f"/v1/{r.bucket}/batch", body=b'{"ops":[]}'),
@@ -198,7 +203,6 @@ ERRORS = {
 UNREACHABLE = {
     "invalid_version": "versions are not served yet: the parameter itself is invalid_query",
     "version_not_found": "versions are not served yet",
-    "nonce_reused": "a write's nonce seen again is replayed in this release",
     "cursor_expired": "the change stream and `at` are not served yet",
     "internal": "only a fault of the server or its disk makes it; tests/store/faults_test.c",
     "corrupt_object": "only a damaged disk makes it; tests/store/faults_test.c",

@@ -807,7 +807,7 @@ static json_t *do_part(json_t *in)
     wfl_code rc = ingest(text(in, "bucket"), content, &ingested, &err);
     if (rc == WFL_OK)
         rc = wfl_upload_put_part(it.store, text(in, "bucket"), text(in, "key"), &upload, &part,
-                                 ingested, durability(in), &err);
+                                 ingested, durability(in), NULL, &err);
     wfl_ingest_free(ingested);
     json_t *out = answer(rc);
     json_object_set_new(out, "blake3", json_hash(&part.blake3));
@@ -874,7 +874,7 @@ static json_t *do_complete(json_t *in)
                                      count, NULL, &c, &err);
     while (rc == WFL_OK && !ended)
         rc = wfl_completion_step(c, &ended, &err);
-    if (rc == WFL_OK) rc = wfl_completion_commit(c, &done, &err);
+    if (rc == WFL_OK) rc = wfl_completion_commit(c, NULL, &done, &err);
     wfl_completion_free(c);
     json_t *out = answer(rc);
     json_object_set_new(out, "version", json_version(&done.version));
@@ -888,7 +888,8 @@ static json_t *do_abort(json_t *in)
     wfl_ulid  upload = upload_of(in);
     wfl_error err;
 
-    return answer(wfl_upload_abort(it.store, text(in, "bucket"), text(in, "key"), &upload, &err));
+    return answer(
+        wfl_upload_abort(it.store, text(in, "bucket"), text(in, "key"), &upload, NULL, &err));
 }
 
 /* ---- taking back, and counting what is there */

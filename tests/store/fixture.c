@@ -76,6 +76,7 @@ static void open_engine(struct fixture *f)
         rc = wfl_engine_open_local(&(struct wfl_local_config){.path = f->path,
                                                               .block_cache_bytes = 8u << 20,
                                                               .write_buffer_bytes = 4u << 20,
+                                                              .clock = &f->clock,
                                                               .alloc = &wfl_alloc_libc},
                                    &f->engine, &err);
     else
@@ -214,7 +215,7 @@ void waiter_wait(struct fixture *f, struct waiter *w)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void put_done(struct wfl_put *op)
+void put_done(struct wfl_put *op)
 {
     waiter_wake(op->arg);
 }
@@ -256,8 +257,14 @@ WAITING(delete, struct wfl_delete, wfl_store_delete)
 WAITING(get, struct wfl_get, wfl_store_get)
 WAITING(scan, struct wfl_scan, wfl_store_scan)
 
-static wfl_code bucket_op(struct fixture *f, struct wfl_bucket_op *op,
-                          wfl_code (*start)(struct wfl_store *s, struct wfl_bucket_op *op))
+static void refuse_done(struct wfl_refusal *op)
+{
+    waiter_wake(op->arg);
+}
+WAITING(refuse, struct wfl_refusal, wfl_store_refuse)
+
+wfl_code bucket_op(struct fixture *f, struct wfl_bucket_op *op,
+                   wfl_code (*start)(struct wfl_store *s, struct wfl_bucket_op *op))
 {
     struct waiter w;
 
@@ -518,7 +525,7 @@ wfl_code try_part(struct fixture *f, const char *key, const wfl_ulid *upload, st
     part->blake3 = wfl_hash_of(content);
     if (rc == WFL_OK)
         rc = wfl_upload_put_part(f->store, WFL_S("photos"), wfl_slice_str(key), upload, part,
-                                 ingested, WFL_BUFFERED, &err);
+                                 ingested, WFL_BUFFERED, NULL, &err);
     wfl_ingest_free(ingested);
     return rc;
 }
@@ -544,7 +551,7 @@ wfl_code complete(struct fixture *f, const char *key, const wfl_ulid *upload,
 
     while (rc == WFL_OK && !ended)
         rc = wfl_completion_step(c, &ended, &err);
-    if (rc == WFL_OK) rc = wfl_completion_commit(c, &completed, &err);
+    if (rc == WFL_OK) rc = wfl_completion_commit(c, NULL, &completed, &err);
     wfl_completion_free(c);
     if (out != NULL) *out = completed;
     return rc;

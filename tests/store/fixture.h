@@ -62,6 +62,10 @@ wfl_code put_op(struct fixture *f, struct wfl_put *op);
 wfl_code delete_op(struct fixture *f, struct wfl_delete *op);
 wfl_code get_op(struct fixture *f, struct wfl_get *op);
 wfl_code scan_op(struct fixture *f, struct wfl_scan *op);
+wfl_code refuse_op(struct fixture *f, struct wfl_refusal *op);
+wfl_code bucket_op(struct fixture *f, struct wfl_bucket_op *op,
+                   wfl_code (*start)(struct wfl_store *s, struct wfl_bucket_op *op));
+void     put_done(struct wfl_put *op); /* wakes the waiter that is its arg */
 
 /* A content in chunks, sealed; the caller frees it. */
 wfl_code ingest(struct fixture *f, const char *bucket, wfl_slice content, struct wfl_ingest **out);

@@ -100,7 +100,7 @@ static wfl_code try_abort(struct fixture *f)
 {
     wfl_error err;
 
-    return wfl_upload_abort(f->store, WFL_S("photos"), WFL_S("up"), &upload, &err);
+    return wfl_upload_abort(f->store, WFL_S("photos"), WFL_S("up"), &upload, NULL, &err);
 }
 static wfl_code try_delete(struct fixture *f)
 {

@@ -94,7 +94,7 @@ static void nobody_gets_at_an_upload_by_another_name(void **state)
         assert_code(wfl_upload_check(f->store, bucket, key_of(key), id, &err), want);
         assert_code(wfl_upload_list_parts(f->store, bucket, key_of(key), id, &parts, &count, &err),
                     want);
-        assert_code(wfl_upload_abort(f->store, bucket, key_of(key), id, &err), want);
+        assert_code(wfl_upload_abort(f->store, bucket, key_of(key), id, NULL, &err), want);
         if (i < 2) {
             struct wfl_part again = part;
             assert_code(try_part(f, key, id, &again, large_of(10, 1)), want);
@@ -290,7 +290,7 @@ static void the_whole_is_what_was_declared_or_nothing(void **state)
                         WFL_OK);
             while (!ended)
                 assert_code(wfl_completion_step(c, &ended, &err), WFL_OK);
-            assert_code(wfl_completion_commit(c, &out, &err),
+            assert_code(wfl_completion_commit(c, NULL, &out, &err),
                         i == 0 ? WFL_CONTENT_MISMATCH : WFL_OK);
             wfl_completion_free(c);
             if (i == 0) assert_no_key(f, "photos", "k");
@@ -372,7 +372,7 @@ static void a_part_put_while_the_upload_is_completed_stops_it(void **state)
     assert_true(collect(f)); /* what the completion reads stays */
     while (!ended)
         assert_code(wfl_completion_step(c, &ended, &err), WFL_OK);
-    assert_code(wfl_completion_commit(c, &out, &err), WFL_INVALID_PART);
+    assert_code(wfl_completion_commit(c, NULL, &out, &err), WFL_INVALID_PART);
     wfl_completion_free(c);
     assert_false(collect(f));
     assert_recounts(f);
@@ -416,7 +416,8 @@ static void an_aborted_upload_leaves_nothing(void **state)
     (void)put_part(f, "k", &upload, 1, large_of(3 * MIB, 1));
     (void)put_part(f, "k", &upload, 2, large_of(0, 1));
     (void)put_part(f, "k", &upload, 9, large_of(70000, 2));
-    assert_code(wfl_upload_abort(f->store, WFL_S("photos"), key_of("k"), &upload, &err), WFL_OK);
+    assert_code(wfl_upload_abort(f->store, WFL_S("photos"), key_of("k"), &upload, NULL, &err),
+                WFL_OK);
     assert_recounts(f);
     assert_code(wfl_upload_check(f->store, WFL_S("photos"), key_of("k"), &upload, &err),
                 WFL_UPLOAD_NOT_FOUND);
@@ -514,10 +515,10 @@ static void a_bucket_made_anew_gets_nothing_of_the_old_one(void **state)
     assert_code(ingest(f, "photos", large_of(MIB, 2), &content), WFL_OK);
     assert_code(delete_bucket(f, "photos"), WFL_OK);
     assert_code(create(f, "photos", ""), WFL_OK);
-    assert_code(wfl_completion_commit(c, &out, &err), WFL_BUCKET_NOT_FOUND);
+    assert_code(wfl_completion_commit(c, NULL, &out, &err), WFL_BUCKET_NOT_FOUND);
     wfl_completion_free(c);
     assert_code(wfl_upload_put_part(f->store, WFL_S("photos"), key_of("k"), &upload, &next, content,
-                                    WFL_DURABLE, &err),
+                                    WFL_DURABLE, NULL, &err),
                 WFL_BUCKET_NOT_FOUND);
     wfl_ingest_free(content);
     assert_false(collect(f));
@@ -636,7 +637,8 @@ static void damaged_records_are_corrupt(void **state)
                  wfl_slice_of(space, wfl_record_upload_write(&odd, space, sizeof space)));
         assert_code(try_part(f, "k", &upload, &again, large_of(MIB, 1)), want);
         assert_code(complete(f, "k", &upload, &part, 1, NULL), want);
-        assert_code(wfl_upload_abort(f->store, WFL_S("photos"), key_of("k"), &upload, &err), want);
+        assert_code(wfl_upload_abort(f->store, WFL_S("photos"), key_of("k"), &upload, NULL, &err),
+                    want);
         if (i != 1)
             assert_code(wfl_upload_list_parts(f->store, WFL_S("photos"), key_of("k"), &upload,
                                               &parts, &count, &err),
