@@ -177,6 +177,7 @@ static void start(struct run *run, const uint8_t head[4])
     run->reactor.thread = pthread_self();
     run->reactor.free_exchange_count = POOLED_MAX; /* free each at once: late uses show */
     run->conn.reactor = &run->reactor;
+    run->conn.limits = &run->net.config.limits;
     run->conn.protocol = PROTO_HTTP1;
     wfl_buf_init(&run->seen, &wfl_alloc_libc, 4u << 20);
     wfl_buf_init(&run->body, &wfl_alloc_libc, 1u << 20);

@@ -292,6 +292,7 @@ static void start(const uint8_t head[4])
     run.reactor.free_exchange_count = POOLED_MAX; /* free each at once: late uses show */
     run.reactor.now_ns = 1000000000;
     run.conn.reactor = &run.reactor;
+    run.conn.limits = &run.net.config.limits;
     run.conn.protocol = PROTO_HTTP2;
 }
 
