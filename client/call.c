@@ -2,7 +2,8 @@
  *
  * A call: path and query are encoded, the request is signed by the same code that the server
  * verifies with, libcurl carries it. An answer of 400 and above becomes the caller's wfldb_error. A
- * client whose clock is off (timestamp_skew) takes the server's from Date and tries once more. */
+ * client whose clock is off (timestamp_skew) takes the server's from Date and tries once more. What
+ * fails for a reason that may pass is sent again after a pause (retry.c). */
 #include "client/client_private.h"
 
 #include <ctype.h>
@@ -130,6 +131,7 @@ wfldb *wfldb_open(const wfldb_options *options, wfldb_error *err)
     wfl_arena_fini(&arena);
     db->http2 = options->http2 != 0 && !db->trust.https;
     db->timeout_ms = options->timeout_ms;
+    db->no_retry = options->no_retry != 0;
     db->curl = curl_easy_init();
     db->session = call_session_new(options->session_after);
     if (rc != WFL_OK || db->curl == NULL || db->session == NULL) {
@@ -498,6 +500,14 @@ static bool is_read(const struct call *c)
     return strcmp(c->method, "GET") == 0 || strcmp(c->method, "HEAD") == 0;
 }
 
+/* What changes a bucket; below /v1/-/ only batches do. */
+static bool is_write(const struct call *c)
+{
+    bool system = c->bucket != NULL && strcmp(c->bucket, "-") == 0;
+
+    return !is_read(c) && (!system || (c->key != NULL && strcmp(c->key, "batch") == 0));
+}
+
 /* In the session, where there is one; but what may already have changed something is signed again
  * with the key, under the nonce by which the server remembers it, session or not. */
 static wfl_code sign(struct call *c, wfl_slice path, struct wfl_signed_headers *out, wfl_error *err)
@@ -513,7 +523,7 @@ static wfl_code sign(struct call *c, wfl_slice path, struct wfl_signed_headers *
     if (!call_session_sign(c, &r, out, &rc, err))
         rc = wfl_auth_sign(&c->db->key, c->db->packet_hash, &r, call_now_ns(c->db),
                            &wfl_random_system, &c->arena, out, err);
-    if (is_read(c)) return rc;
+    if (!c->is_write) return rc;
     snprintf(c->nonce, sizeof c->nonce, "%s%s%s", c->session, c->session[0] != '\0' ? "." : "",
              out->nonce);
     return rc;
@@ -539,6 +549,33 @@ static void note_retry_after(struct call *c)
 
     (void)!wfl_slice_to_u64(call_answer_header(c, "retry-after"), 3600, &seconds);
     c->db->retry_after_s = (unsigned)seconds;
+}
+
+/* A server that answers before it has taken in all of a body may be gone before all is sent: what
+ * it said counts. */
+static bool has_whole_answer(const struct call *c)
+{
+    uint64_t len = 0;
+    long     status = 0;
+
+    curl_easy_getinfo(c->db->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (!c->has_body || status < 200 || c->source_failed || c->stopped) return false;
+    if (status == 204) return true;
+    return wfl_slice_to_u64(call_answer_header(c, "content-length"), UINT64_MAX, &len) &&
+           c->text.len == len;
+}
+
+/* Of content whose end the server did not ask for: it had stored it before. The rest is read for
+ * its length and hash. */
+static int read_rest(struct call *c)
+{
+    char buffer[16384];
+
+    while (c->sent < c->source_len && on_source(buffer, 1, sizeof buffer, c) > 0 &&
+           !c->source_failed) {}
+    return c->source_failed
+               ? call_fail(c, "source", "the content cannot be read, or ends before its length")
+               : 0;
 }
 
 static int perform(struct call *c)
@@ -569,11 +606,13 @@ static int perform(struct call *c)
     c->received = c->sent = 0;
     c->status = 0;
     c->sink_refused = c->source_failed = c->stopped = false;
+    c->failed = CURLE_OK;
     wfl_hasher_init(&c->hasher);
     wfl_hasher_init(&c->sent_hasher);
     if (ok && wfl_buf_ok(&url)) {
         set_options(c, (const char *)url.data, headers);
         code = curl_easy_perform(c->db->curl);
+        if (code != CURLE_OK && has_whole_answer(c)) code = CURLE_OK;
     }
     curl_slist_free_all(headers);
     wfl_buf_fini(&url);
@@ -582,6 +621,11 @@ static int perform(struct call *c)
         return call_fail(c, "source", "the content cannot be read, or ends before its length");
     if (c->sink_refused) return call_fail(c, "sink", "the receiver of the content gave up");
     if (code != CURLE_OK) {
+        long sent = 0;
+
+        c->failed = code;
+        curl_easy_getinfo(c->db->curl, CURLINFO_REQUEST_SIZE, &sent);
+        c->was_sent = sent > 0;
         char        detail[320];
         const char *why =
             trust_explain(&c->db->trust, code, c->db->endpoint, detail, sizeof detail);
@@ -591,8 +635,9 @@ static int perform(struct call *c)
     long status = 0;
     curl_easy_getinfo(c->db->curl, CURLINFO_RESPONSE_CODE, &status);
     c->status = (int)status;
+    c->db->reached = true;
     note_retry_after(c);
-    return 0;
+    return c->source != NULL && status >= 200 && status < 300 ? read_rest(c) : 0;
 }
 
 static void copy_text(char *out, size_t cap, wfl_slice text)
@@ -671,10 +716,11 @@ static int fail_answer(struct call *c)
     return call_fail(c, "answer", detail);
 }
 
-int call_send(struct call *c)
+/* One attempt, and what can be set right at once. 0: a status of 2xx. */
+static int send_once(struct call *c)
 {
-    if (call_session_prepare(c) != 0) return -1;
     for (bool repaired = false;;) {
+        memset(c->err, 0, sizeof *c->err);
         if (perform(c) != 0) return -1;
         if (c->status >= 200 && c->status < 300) return 0;
         if (c->status < 400) return fail_answer(c);
@@ -688,7 +734,33 @@ int call_send(struct call *c)
         } else {
             return -1;
         }
-        memset(c->err, 0, sizeof *c->err);
+    }
+}
+
+/* What came from a pipe is gone: then the failure that made it necessary is the one to tell. */
+static int fail_unrepeatable(struct call *c, const wfldb_error *first)
+{
+    size_t len;
+
+    *c->err = *first;
+    len = strlen(c->err->detail);
+    snprintf(c->err->detail + len, sizeof c->err->detail - len,
+             "; what was sent cannot be read again, so it was sent once");
+    return -1;
+}
+
+int call_send(struct call *c)
+{
+    wfldb_error before = {0};
+
+    c->is_write = is_write(c);
+    c->single = c->single || c->db->no_retry;
+    if (call_session_prepare(c) != 0) return -1;
+    for (unsigned attempt = 1;; attempt++) {
+        if (send_once(c) == 0) return 0;
+        if (attempt > 1 && c->source_failed && c->sent == 0) return fail_unrepeatable(c, &before);
+        before = *c->err;
+        if (!call_wait_retry(c, attempt)) return -1;
     }
 }
 

@@ -28,6 +28,8 @@ struct wfldb {
     struct trust         trust;
     long                 timeout_ms;
     unsigned             retry_after_s; /* of the last answer */
+    bool                 reached;       /* some answer has come */
+    bool                 no_retry;
 };
 
 #define CALL_HEADERS_MAX 110
@@ -52,6 +54,7 @@ struct call {
     long                   timeout_ms;      /* of this one; 0: the handle's */
     bool                   patient;         /* no byte for minutes is no failure */
     bool                   endless;         /* nor is it that it does not end */
+    bool                   single;          /* not sent again: its caller does that, or nobody */
     bool                   outside_session; /* sign with the key, whatever there is */
     char                   session[WFL_ULID_TEXT_LEN + 1]; /* it was signed in; "": with the key */
     char                   nonce[65]; /* of a write: what it is remembered by; "": not signed yet */
@@ -73,6 +76,9 @@ struct call {
     struct wfl_hasher sent_hasher; /* of what the source gave */
     uint64_t          received, sent;
     bool              sink_refused, source_failed, stopped;
+    bool              is_write; /* the server remembers it by its nonce */
+    CURLcode          failed;   /* where no answer came ... */
+    bool              was_sent; /* ... to at least a part of the request */
     wfl_arena         arena;
     wfldb_error      *err;
 };
@@ -84,7 +90,8 @@ void call_fini(struct call *c);
  * call then fails with "request". */
 void call_header(struct call *c, const char *name, wfl_slice value);
 void call_param(struct call *c, const char *name, const char *value); /* NULL value: left out */
-/* Sign and send; once more where the clocks differ. 0: a status of 2xx; nothing else is a yes. */
+/* Sign and send; once more where the clocks differ, and again after failures that pass (retry.c).
+ * 0: a status of 2xx; nothing else is a yes. */
 int call_send(struct call *c);
 /* The first header of that name; empty: none. Points into c->head. */
 wfl_slice call_answer_header(const struct call *c, const char *name);
@@ -112,6 +119,11 @@ int call_take_document(struct call *c, char **out);
 void call_json_body(struct call *c, const char *json, size_t len, char hex[65]);
 /* For strings that go into a JSON text, which can carry nothing else. NULL is valid. */
 bool call_is_utf8(const char *text);
+
+/* ---- retry.c */
+
+/* `attempt` failed as c->err says. True: that may pass, and the pause before the next is over. */
+bool call_wait_retry(struct call *c, unsigned attempt);
 
 /* ---- session.c: the handle's session, any thread */
 
@@ -145,6 +157,7 @@ bool object_content_range(const struct call *c, uint64_t *first, uint64_t *last,
 struct watch {
     int (*watch)(void *ctx, uint64_t moved);
     void *ctx;
+    bool  single; /* as of a call */
 };
 int upload_put_stream(wfldb *db, const char *bucket, const char *key, wfldb_source source,
                       void *ctx, uint64_t len, const char *blake3, const wfldb_put_options *options,

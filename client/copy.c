@@ -133,7 +133,7 @@ static int stream(struct copy *c, wfldb *db, const char *to_bucket, const char *
                   const wfldb_put_options *options, const char *blake3, wfldb_object *out,
                   wfldb_error *err)
 {
-    struct watch watch = {on_upload, c};
+    struct watch watch = {on_upload, c, true}; /* a pipe's content comes once */
     pthread_t    thread;
     int          rc;
 

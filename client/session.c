@@ -90,6 +90,7 @@ static int open_session(wfldb *db, int64_t ttl_sec, struct wfl_session_answer *a
     call_init(&c, db, "POST", "-", "session", err);
     c.outside_session = true;
     c.timeout_ms = OPEN_TIMEOUT_MS;
+    c.single = true; /* what fails is tried again later */
     wfl_buf_init(&body, &wfl_alloc_libc, 1024);
     wfl_json_init(&json, &body);
     if (wfl_session_ask(&wfl_random_system, ttl_sec, &private_key, &asked, &why) == WFL_OK) {

@@ -116,12 +116,12 @@ static int on_caller(void *ctx, uint64_t moved)
 
 struct watch transfer_watch_worker(struct worker *w)
 {
-    return (struct watch){on_worker, w};
+    return (struct watch){on_worker, w, true}; /* transfer_wait_retry does it */
 }
 
 struct watch transfer_watch_caller(struct transfer *t)
 {
-    return (struct watch){on_caller, t};
+    return (struct watch){on_caller, t, t->attempts == 1};
 }
 
 /* Wait under the lock, for a change or `ms`. */

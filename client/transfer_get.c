@@ -163,6 +163,7 @@ static int fetch_once(struct fetch *f, wfldb *db, const struct watch *watch, boo
     c.ctx = f;
     c.watch = watch->watch;
     c.watch_ctx = watch->ctx;
+    c.single = true; /* fetch does it, from where it broke off */
     f->call = &c;
     if (ranged) {
         rc = object_get_range(&c, g->version[0] == '\0' ? NULL : g->version, f->at, f->end - f->at,
@@ -646,6 +647,7 @@ static int stream_once(struct stream *s, wfldb_object *out, wfldb_error *err)
     c.sink = to_pipe;
     c.ctx = s;
     c.watch = on_stream;
+    c.single = true; /* the same here */
     c.watch_ctx = s;
     s->call = &c;
     s->checked = false;

@@ -460,17 +460,6 @@ static int begin(struct put *p, wfldb_error *err)
     return 0;
 }
 
-/* A completion whose answer was lost is gone when it is asked for again: is this object it? */
-static bool was_completed(struct put *p, wfldb_object *out)
-{
-    wfldb_error ignored;
-
-    if (wfldb_head(p->t.db, p->t.bucket, p->t.key, out, &ignored) != 0) return false;
-    if (strcmp(out->blake3, p->whole_hex) == 0) return true;
-    wfldb_object_free(out);
-    return false;
-}
-
 /* All bytes are there; what moves now is the list of parts. */
 static int on_completion(void *ctx, uint64_t moved)
 {
@@ -480,18 +469,13 @@ static int on_completion(void *ctx, uint64_t moved)
 
 static int complete(struct put *p, wfldb_object *out, wfldb_error *err)
 {
-    const struct watch watch = {on_completion, &p->t};
+    const struct watch watch = {on_completion, &p->t, p->t.attempts == 1};
 
     finish_hash(&p->whole, p->whole_hex);
     if (file_changed(p))
         return transfer_fail(err, "source", "the file was changed while it was sent");
-    for (unsigned attempt = 1;; attempt++) {
-        if (upload_complete(p->t.db, p->t.bucket, p->t.key, &p->upload, p->parts, p->count,
-                            p->whole_hex, &watch, out, err) == 0)
-            return 0;
-        if (attempt > 1 && err->status == 404 && was_completed(p, out)) return 0;
-        if (!transfer_wait_retry(&p->t, p->t.db, err, attempt, true)) return -1;
-    }
+    return upload_complete(p->t.db, p->t.bucket, p->t.key, &p->upload, p->parts, p->count,
+                           p->whole_hex, &watch, out, err);
 }
 
 static void clean_up(struct put *p, bool ok, wfldb_error *err)

@@ -27,6 +27,7 @@ static void set_watch(struct call *c, const struct watch *watch)
     if (watch == NULL) return;
     c->watch = watch->watch;
     c->watch_ctx = watch->ctx;
+    c->single = watch->single;
 }
 
 static void set_source(struct call *c, wfldb_source source, void *ctx, uint64_t len,
@@ -290,6 +291,7 @@ static int abort_upload(wfldb *db, const char *bucket, const char *key, const wf
 
     call_init(&c, db, "DELETE", bucket, key, err);
     c.timeout_ms = timeout_ms;
+    c.single = timeout_ms > 0; /* nobody waits */
     call_param(&c, "upload", upload->id);
     rc = call_send(&c);
     call_fini(&c);

@@ -48,6 +48,10 @@ typedef struct wfldb_options {
     /* A session spares server and client the signature of each request, but opening one costs about
      * five of them. So many requests are made before: 0: 8, which suits most. */
     unsigned session_after;
+    /* A call that got no answer, or 408, 429 or 503, is made again, a write up to 8 times within 20
+     * s of pauses (more where the server asks for it), a read twice. A write is the same one each
+     * time: the server does it once. 1: each call is made once. */
+    int no_retry;
 } wfldb_options;
 
 #define WFLDB_SESSION_NEVER 0xFFFFFFFFu

@@ -26,6 +26,9 @@ static int run(wfldb *db, char *line, wfldb_error *err)
     if (what == NULL || key == NULL) exit(2);
     if (strcmp(what, "put") == 0 && value != NULL)
         rc = wfldb_put(db, "photos", key, value, strlen(value), NULL, &object, err);
+    else if (strcmp(what, "new") == 0 && value != NULL)
+        rc = wfldb_put(db, "photos", key, value, strlen(value),
+                       &(wfldb_put_options){.if_none_match = 1}, &object, err);
     else if (strcmp(what, "get") == 0)
         rc = wfldb_get(db, "photos", key, take, NULL, &object, err);
     else if (strcmp(what, "head") == 0)

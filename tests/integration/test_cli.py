@@ -224,7 +224,7 @@ def test_the_server_is_the_options_the_environments_the_credentials_the_usual(cl
         (None, without, None, "http://127.0.0.1:7410/v1/"),
     ]
     for option, credential, environment, asked in cases:
-        with FakeServer(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n") as fake:
+        with FakeServer(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n") as fake:
             words = ["ls", "--credential", credential] + (["--endpoint", option] if option else [])
             cli.run(*words, environment={"WFLDB_ENDPOINT": environment, "http_proxy": f"http://{fake.address}"}, status=3)
             assert fake.requests[0].splitlines()[0] == f"GET {asked} HTTP/1.1"

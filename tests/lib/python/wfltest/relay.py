@@ -9,13 +9,15 @@ class Relay:
 
     hold_up, hold_down: after so many more bytes that way nothing moves any more, and `held` is set; release() ends
     that and cuts what is open, resume() ends it and cuts nothing. cut_every: connections are cut each time so many bytes
-    have passed. `piece`: so many bytes at a time, each as a packet of its own. `record`: keep what goes up, in `sent`."""
+    have passed; cut_next: a function that says after how many the next time. `piece`: so many bytes at a time, each as a packet of its own. `record`: keep what goes up, in `sent`.
+    look_for: how often these bytes come down whole in a piece is counted in `found`."""
 
     def __init__(self, target, piece=None, record=False):
         self.piece, self.record, self.sent = piece, record, []
+        self.look_for, self.found = None, 0
         self.target = target
         self.up = self.down = self.open = self.cuts = 0
-        self.cut_every = None
+        self.cut_every = self.cut_next = None
         self.limits = {"up": None, "down": None}
         self.held = threading.Event()
         self.changed = threading.Condition()
@@ -108,6 +110,8 @@ class Relay:
             while data := source.recv(1 << 16):
                 if not self._count(way, len(data), generation):
                     break
+                if self.look_for is not None and way == "down":
+                    self.found += data.lower().count(self.look_for)
                 if self.record and way == "up":
                     self.sent.append(data)
                 for at in range(0, len(data), self.piece or len(data)):
@@ -137,6 +141,8 @@ class Relay:
             self.since_cut += n
             if self.cut_every is not None and self.since_cut >= self.cut_every:
                 self.cuts += 1
+                if self.cut_next is not None:
+                    self.cut_every = self.cut_next()
                 self._cut_locked()
                 return False
             return True
