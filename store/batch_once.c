@@ -47,8 +47,11 @@ wfl_code wfl_batch_note(struct batch_run *run, wfl_error *err)
 static void take_failed(struct wfl_batch *batch, wfl_slice rest)
 {
     batch->failed_count = 0;
-    for (size_t i = 0; i + 1 < rest.len && batch->failed_count < batch->count; i += INDEX_LEN)
-        batch->failed[batch->failed_count++] = (uint32_t)rest.data[i] << 8 | rest.data[i + 1];
+    for (size_t i = 0; i + 1 < rest.len && batch->failed_count < batch->count; i += INDEX_LEN) {
+        uint32_t index = (uint32_t)rest.data[i] << 8 | rest.data[i + 1];
+
+        if (index < batch->count) batch->failed[batch->failed_count++] = index;
+    }
 }
 
 wfl_code wfl_batch_take_outcome(struct wfl_batch *batch, wfl_code rc, wfl_error *err)

@@ -436,6 +436,32 @@ def segments():
     }
 
 
+def outcomes():
+    """First byte: what outcome_fuzz.c makes of the row."""
+    created, refusal, version, content = 1, 2, 4, 8
+
+    def row(fields, rest=b"", kind=0, form=1, expires=1 << 40):
+        return bytes([kind]) + struct.pack(">QB", expires, form) + bytes(range(32)) + bytes([fields]) + rest
+
+    def text(value):
+        return bytes([len(value)]) + value
+
+    ulid, stored = bytes(range(1, 17)), struct.pack(">Q", 5) + bytes(range(1, 33))
+    settings = struct.pack(">QQ", 3, 4000) + b'{"versions":3}'
+    return {
+        "deletion": row(version, ulid), "put": row(created | version | content, ulid + stored),
+        "refused": row(refusal | version, text(b"precondition_failed") + text(b"the current version is another one") + ulid),
+        "refused for no reason": row(refusal, text(b"forbidden") + text(b"")),
+        "unknown refusal": row(refusal, text(b"x") + text(b"y")), "long text": row(refusal, b"\xffbucket_not_found"),
+        "nothing": row(0), "cut": row(version | content, ulid + stored)[:-3], "other form": row(0, form=2),
+        "other fields": row(64), "no hash": row(content, bytes(40)), "empty": b"\0",
+        "bucket": row(version, ulid + settings, 1), "bucket without settings": row(version, ulid, 1),
+        "bucket with others": row(version, ulid + bytes(16) + b'{"colour":1}', 1), "bucket cut": row(version, ulid + b"abc", 1),
+        "batch": row(0, bytes(range(64)), 2), "batch of three": row(0, bytes(48), 2),
+        "batch refused": row(refusal, text(b"key_not_found") + text(b"why") + struct.pack(">HHH", 0, 3, 9), 2),
+    }
+
+
 def messages():
     """First byte: what wire_fuzz.c takes it for."""
     def byte(n):
@@ -516,5 +542,5 @@ if __name__ == "__main__":
                          "keyfile": keyfiles, "cursor": cursors, "target": targets, "settings": settings,
                          "session": sessions, "presigned": presigned,
                          "revocation": revocations, "manifest": manifests,
-                         "completion": completions, "segment": segments, "batch": batches, "wire": messages}.items():
+                         "completion": completions, "segment": segments, "outcome": outcomes, "batch": batches, "wire": messages}.items():
         write(target, make())
