@@ -226,7 +226,7 @@ static wfl_code spend_locked(struct replay *r, struct client *c, const struct us
     struct slot   fresh = {use->hash, use->expires_sec};
     bool          found = slot != NULL && slot->hash != 0;
 
-    if (use->counted_only) return count_write(c, now_sec, use->writes, err);
+    if (use->counted_only && use->writes != NULL) return count_write(c, now_sec, use->writes, err);
     if (found && slot->expires_sec >= now_sec) {
         if (use->writes == NULL || slot->hash != use->hash)
             return wfl_fail(err, WFL_REPLAYED, "this nonce was used before");

@@ -37,8 +37,8 @@ wfl_code wfl_batch_note(struct batch_run *run, wfl_error *err)
     room = wfl_once_room(run->store, batch->once, len);
     if (room == NULL) return wfl_fail(err, WFL_NOMEM, "no memory for the outcome of a batch");
     for (uint32_t i = 0; i < batch->failed_count; i++) {
-        room[INDEX_LEN * i] = (uint8_t)(batch->failed[i] >> 8);
-        room[INDEX_LEN * i + 1] = (uint8_t)batch->failed[i];
+        room[(size_t)INDEX_LEN * i] = (uint8_t)(batch->failed[i] >> 8);
+        room[(size_t)INDEX_LEN * i + 1] = (uint8_t)batch->failed[i];
     }
     batch->once->outcome.rest = wfl_slice_of(room, len);
     return err->code;

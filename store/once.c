@@ -65,13 +65,12 @@ wfl_slice wfl_key_once(wfl_slice client, wfl_slice nonce, uint8_t out[WFL_ONCE_K
 static wfl_code write_row(const struct wfl_once *once, struct wfl_txn *t, wfl_code code,
                           const wfl_error *why, int64_t expires_ms, wfl_error *err)
 {
-    struct once_row row = {.expires_ms = (uint64_t)expires_ms,
-                           .code = code,
-                           .message = code == WFL_OK ? (wfl_slice){0} : wfl_slice_str(why->message),
-                           .outcome = once->outcome};
-    uint8_t         key[WFL_ONCE_KEY_LEN], head[WFL_ONCE_HEAD_MAX];
-    wfl_slice       parts[2];
+    struct once_row row = {
+        .expires_ms = (uint64_t)expires_ms, .code = code, .outcome = once->outcome};
+    uint8_t   key[WFL_ONCE_KEY_LEN], head[WFL_ONCE_HEAD_MAX];
+    wfl_slice parts[2];
 
+    if (code != WFL_OK) row.message = wfl_slice_str(why->message);
     memcpy(row.operation, once->operation, sizeof row.operation);
     parts[0] = wfl_slice_of(head, wfl_once_row_write(&row, head));
     parts[1] = once->outcome.rest;
