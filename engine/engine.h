@@ -270,6 +270,8 @@ WFL_MUST_USE wfl_code wfl_txn_blob_drop(struct wfl_txn *t, wfl_slice name, wfl_e
 struct wfl_commit {
     enum wfl_durability durability;
     uint64_t            bytes; /* about what it will write: bounds queue and group */
+    uint64_t            flow;  /* whose it is; those of one keep their order, and take turns with
+                                * others (0: the system's) */
     bool grows; /* refused with DISK_FULL while room is short; what frees room never is */
     /* Committer thread, once, unless the commit is refused before its turn (then `done` has the
      * code and apply never ran). Judge, then write through `t`. Any code but OK undoes what this
@@ -348,8 +350,8 @@ struct wfl_local_config {
     uint64_t    write_buffer_bytes;     /* memtables of all spaces together; 0: 128 MiB */
     uint32_t    pool_threads;           /* 0: 4 */
     uint32_t    pool_queue_max;         /* 0: 4096 jobs */
-    uint64_t    commit_queue_bytes_max; /* 0: 64 MiB */
-    uint32_t    commit_queue_max;       /* 0: 16384 commits */
+    uint64_t    commit_queue_bytes_max; /* 0: 64 MiB; a flow alone has half */
+    uint32_t    commit_queue_max;       /* 0: 16384 commits; the same */
     uint64_t    group_bytes_max;        /* 0: 16 MiB */
     uint64_t    segment_bytes; /* of a file of blobs; 0: 256 MiB; at least 4 MiB, below 4 GiB */
     /* of the disk, kept for what frees room; 0: 64 MiB; never less than 5/8 of a segment, or a full

@@ -160,11 +160,20 @@ static wfl_code weigh(struct batch_run *run, uint64_t *weight, bool *grows, wfl_
     return rc;
 }
 
+/* One that goes across buckets is nobody's. */
+static uint64_t flow_of(const struct wfl_batch *batch)
+{
+    for (uint32_t i = 1; i < batch->count; i++)
+        if (!wfl_slice_eq(batch->ops[i].bucket, batch->ops[0].bucket)) return 0;
+    return wfl_flow_of(batch->ops[0].bucket);
+}
+
 static wfl_code commit(struct batch_run *run, wfl_error *err)
 {
     struct wait_commit what = {.apply = wfl_batch_apply,
                                .arg = run,
                                .durability = run->batch->durability,
+                               .flow = flow_of(run->batch),
                                .once = run->batch->once};
     wfl_code           rc = weigh(run, &what.bytes, &what.grows, err);
 

@@ -198,6 +198,7 @@ static wfl_code submit(struct wfl_store *s, struct wfl_bucket_op *op,
     op->own.store = s;
     op->own.commit = (struct wfl_once_commit){
         .commit = {.durability = op->durability,
+                   .flow = wfl_flow_of(op->name),
                    .bytes = UINT64_C(2) * WFL_RECORD_SMALL_MAX + op->patch.len,
                    .done = bucket_done,
                    .arg = op},

@@ -95,6 +95,7 @@ struct wait_commit {
     wfl_code (*apply)(struct wfl_commit *c, struct wfl_txn *t, wfl_error *err);
     void               *arg;
     uint64_t            bytes;
+    uint64_t            flow; /* 0: the store's own */
     enum wfl_durability durability;
     bool                grows;
     struct wfl_once    *once; /* or NULL */

@@ -382,6 +382,7 @@ wfl_code wfl_completion_commit(struct wfl_completion *c, struct wfl_once *once,
                                                    .bytes = c->list_len + c->put.own.header.len +
                                                             c->put.content.len +
                                                             128ull * c->part_count,
+                                                   .flow = wfl_flow_of(c->put.bucket),
                                                    .durability = WFL_DURABLE,
                                                    .grows = true,
                                                    .once = once},

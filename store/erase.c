@@ -166,6 +166,7 @@ wfl_code wfl_store_erase(struct wfl_store *s, struct wfl_erase *op, wfl_error *e
                              &(struct wait_commit){.apply = apply,
                                                    .arg = &e,
                                                    .bytes = UINT64_C(4) * WFL_RECORD_SMALL_MAX,
+                                                   .flow = wfl_flow_of(op->bucket),
                                                    .durability = op->durability,
                                                    .once = op->once},
                              err);

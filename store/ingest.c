@@ -28,6 +28,7 @@ struct entry { /* of the page that fills */
 struct wfl_ingest {
     struct wfl_store *store;
     uint32_t          id; /* the bucket's */
+    uint64_t          flow;
     wfl_ulid          manifest;
     struct wfl_hasher whole;
     uint64_t          hashed; /* bytes of it; another thread's than what follows */
@@ -60,6 +61,7 @@ wfl_code wfl_ingest_new(struct wfl_store *s, wfl_slice bucket, struct wfl_ingest
     if (c == NULL) return wfl_fail(err, WFL_NOMEM, "no memory for an upload");
     c->store = s;
     c->id = b.id;
+    c->flow = wfl_flow_of(bucket);
     wfl_random_fill(s->random, c->manifest.bytes, sizeof c->manifest.bytes);
     wfl_hasher_init(&c->whole);
     rc = wfl_active_enter(s, &c->manifest);
@@ -202,6 +204,7 @@ static wfl_code commit_page(struct wfl_ingest *c, wfl_error *err)
                              &(struct wait_commit){.apply = page_apply,
                                                    .arg = c,
                                                    .bytes = 4 * WFL_RECORD_PAGE_MAX,
+                                                   .flow = c->flow,
                                                    .durability = WFL_BUFFERED,
                                                    .grows = true},
                              err);

@@ -236,6 +236,16 @@ void     wfl_buckets_touch(struct wfl_store *s, struct bucket *b); /* committer 
 wfl_code wfl_fail_no_bucket(wfl_error *err, wfl_slice name);       /* BUCKET_NOT_FOUND */
 wfl_code wfl_fail_no_key(wfl_error *err, wfl_slice bucket, wfl_slice key);
 
+/* Of the commits of a bucket, by its name: from the name alone, before it is known to be there. */
+static inline uint64_t wfl_flow_of(wfl_slice bucket)
+{
+    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a */
+
+    for (size_t i = 0; i < bucket.len; i++)
+        hash = (hash ^ bucket.data[i]) * 0x100000001B3u;
+    return hash;
+}
+
 /* The next version of all. Committer. */
 WFL_MUST_USE wfl_code wfl_store_next_version(struct wfl_store *s, wfl_ulid *out, wfl_error *err);
 

@@ -64,6 +64,7 @@ wfl_code wfl_store_delete(struct wfl_store *s, struct wfl_delete *op)
     op->own.store = s;
     op->own.commit =
         (struct wfl_once_commit){.commit = {.durability = op->durability,
+                                            .flow = wfl_flow_of(op->bucket),
                                             .bytes = op->key.len + WFL_RECORD_SMALL_MAX,
                                             .done = delete_done,
                                             .arg = op},

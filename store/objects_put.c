@@ -129,6 +129,7 @@ wfl_code wfl_store_put(struct wfl_store *s, struct wfl_put *op)
     if (op->rc != WFL_OK) return op->rc;
     op->own.commit =
         (struct wfl_once_commit){.commit = {.durability = op->durability,
+                                            .flow = wfl_flow_of(op->bucket),
                                             .bytes = op->own.header.len + op->content.len +
                                                      op->key.len + WFL_RECORD_SMALL_MAX,
                                             .grows = true,

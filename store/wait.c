@@ -44,6 +44,7 @@ wfl_code wfl_wait_commit(struct wfl_store *s, const struct wait_commit *what, wf
 {
     struct waited_commit w = {.commit = {.commit = {.durability = what->durability,
                                                     .bytes = what->bytes,
+                                                    .flow = what->flow,
                                                     .grows = what->grows,
                                                     .done = commit_done,
                                                     .arg = what->arg},

@@ -127,18 +127,10 @@ wfl_code wfl_local_commit(struct wfl_engine *e, struct wfl_commit *c)
     wfl_mutex_lock(&l->lock);
     if (l->stopping) {
         rc = wfl_fail(&c->err, WFL_CLOSED, "the store is closing");
-    } else if (l->queued >= l->queue_max || l->queued_bytes > l->queue_bytes_max) {
-        rc = wfl_fail(&c->err, WFL_OVERLOADED, "the queue of writes is full");
-    } else {
-        if (l->tail != NULL) {
-            l->tail->own.next = c;
-        } else {
-            l->head = c;
-            pthread_cond_signal(&l->wake);
-        }
-        l->tail = c;
-        l->queued++;
-        l->queued_bytes += c->bytes;
+    } else if (!wfl_commit_queue_push(&l->queue, c)) {
+        rc = wfl_fail(&c->err, WFL_OVERLOADED, "too many writes are waiting");
+    } else if (l->queue.count == 1) {
+        pthread_cond_signal(&l->wake);
     }
     wfl_mutex_unlock(&l->lock);
     if (rc != WFL_PENDING) c->rc = rc;
@@ -155,7 +147,7 @@ static void let_others_bring_more(struct local *l)
 
     for (int i = 0; i <= YIELDS_MAX; i++) {
         wfl_mutex_lock(&l->lock);
-        now = l->queued;
+        now = l->queue.count;
         wfl_mutex_unlock(&l->lock);
         if (now == before || i == YIELDS_MAX) return;
         before = now;
@@ -166,22 +158,12 @@ static void let_others_bring_more(struct local *l)
 /* What is waiting, up to a group's bounds; NULL: stopping and nothing left. */
 static struct wfl_commit *take_group(struct local *l)
 {
-    struct wfl_commit *first, *last = NULL;
-    uint64_t           bytes = 0;
+    struct wfl_commit *first;
 
     wfl_mutex_lock(&l->lock);
-    while (l->head == NULL && !l->stopping)
+    while (l->queue.count == 0 && !l->stopping)
         wfl_mutex_wait(&l->lock, &l->wake);
-    first = l->head;
-    while (l->head != NULL && (last == NULL || bytes + l->head->bytes <= l->group_bytes_max)) {
-        last = l->head;
-        l->head = last->own.next;
-        bytes += last->bytes;
-        l->queued--;
-        l->queued_bytes -= last->bytes;
-    }
-    if (l->head == NULL) l->tail = NULL;
-    if (last != NULL) last->own.next = NULL;
+    first = wfl_commit_queue_take(&l->queue, l->group_bytes_max);
     /* The rewriter commits from the open on: one group must not see them come. */
     l->group_hooks = l->hooks;
     l->in_group = first != NULL;

@@ -330,7 +330,7 @@ static void local_stats(struct wfl_engine *e, struct wfl_engine_stats *out)
     out->groups = l->groups;
     out->syncs = l->syncs;
     wfl_mutex_lock(&l->lock);
-    out->queued = l->queued;
+    out->queued = l->queue.count;
     wfl_mutex_unlock(&l->lock);
     out->pool_queued = wfl_pool_queued(l->pool);
     wfl_segments_stats(l, out);
@@ -489,9 +489,10 @@ wfl_code wfl_engine_open_local(const struct wfl_local_config *config, struct wfl
     l->base.ops = &local_ops;
     l->alloc = config->alloc;
     l->clock = config->clock == NULL ? &wfl_clock_system : config->clock;
-    l->queue_max = or_default(config->commit_queue_max, 16384);
-    l->queue_bytes_max =
+    l->queue.count_max = or_default(config->commit_queue_max, 16384);
+    l->queue.bytes_max =
         config->commit_queue_bytes_max == 0 ? 64u << 20 : config->commit_queue_bytes_max;
+    wfl_random_fill(&wfl_random_system, (uint8_t *)&l->queue.salt, sizeof l->queue.salt);
     l->group_bytes_max = config->group_bytes_max == 0 ? 16u << 20 : config->group_bytes_max;
     wfl_mutex_init(&l->lock, WFL_RANK_ENGINE);
     pthread_cond_init(&l->wake, NULL);

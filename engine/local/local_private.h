@@ -12,6 +12,29 @@
 /* Families of RocksDB that engine.h does not tell of (blob_index.c) */
 enum local_family { FAMILY_BLOB_INDEX, FAMILY_BLOB_SEGMENTS, FAMILY_COUNT };
 
+/* queue.c: who holds the lock of the engine calls these. */
+#define COMMIT_LANES_LOG2 8
+
+struct commit_lane {
+    struct commit_lane *next; /* of those that have something */
+    struct wfl_commit  *head, *tail;
+    uint64_t            count, bytes;
+    int64_t             deficit; /* bytes that it may still have in this turn */
+};
+
+struct commit_queue {
+    struct commit_lane  lanes[1 << COMMIT_LANES_LOG2];
+    struct commit_lane *active, *active_tail;
+    uint64_t            count, bytes;
+    uint64_t            count_max, bytes_max;
+    uint64_t            salt;
+};
+/* False: its flow has as much as it may. */
+WFL_MUST_USE bool wfl_commit_queue_push(struct commit_queue *q, struct wfl_commit *c);
+/* Those whose turn it is, linked by own.next: at least one where there is any, and no more bytes
+ * than that. NULL: none wait. */
+struct wfl_commit *wfl_commit_queue_take(struct commit_queue *q, uint64_t bytes_max);
+
 struct local {
     struct wfl_engine       base;
     const struct wfl_alloc *alloc;
@@ -32,16 +55,15 @@ struct local {
     rocksdb_writeoptions_t         *write_buffered;
 
     /* the committer's queue */
-    wfl_mutex          lock;
-    pthread_cond_t     wake;
-    struct wfl_commit *head, *tail;
-    uint64_t           queued, queued_bytes;
-    uint64_t           queue_max, queue_bytes_max, group_bytes_max;
-    bool               stopping;
-    bool               in_group;  /* the committer may call the hooks */
-    pthread_cond_t     group_end; /* it does not any more */
-    pthread_t          committer;
-    bool               committer_started;
+    wfl_mutex           lock;
+    pthread_cond_t      wake;
+    struct commit_queue queue;
+    uint64_t            group_bytes_max;
+    bool                stopping;
+    bool                in_group;  /* the committer may call the hooks */
+    pthread_cond_t      group_end; /* it does not any more */
+    pthread_t           committer;
+    bool                committer_started;
 
     /* the committer's own */
     struct wfl_group_hooks   hooks;
