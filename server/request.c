@@ -134,6 +134,13 @@ void request_await(struct request *r, wfl_code rc, void (*resume)(struct request
     wfl_exchange_ref(r->x);
 }
 
+uint64_t request_flow(const struct request *r)
+{
+    wfl_slice client = r->who.packet == NULL ? (wfl_slice){0} : wfl_slice_str(r->who.client.text);
+
+    return wfl_store_flow(r->server->store, r->target.bucket, client);
+}
+
 void request_work(struct request *r, uint64_t flow, uint64_t bytes,
                   void (*work)(struct wfl_engine_work *work), void (*then)(struct request *r))
 {

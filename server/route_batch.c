@@ -160,7 +160,7 @@ static void after_parse(struct request *r)
     }
     request_once_body(r, wfl_slice_of(r->body, r->body_len));
     call->batch.once = request_once(r);
-    request_work(r, 0, r->body_len, store_in_pool, after_store);
+    request_work(r, request_flow(r), r->body_len, store_in_pool, after_store);
 }
 
 static void parse_in_pool(struct wfl_engine_work *work)
@@ -181,7 +181,7 @@ static void parse_in_pool(struct wfl_engine_work *work)
 
 static void parse_body(struct request *r)
 {
-    request_work(r, 0, r->body_len, parse_in_pool, after_parse);
+    request_work(r, request_flow(r), r->body_len, parse_in_pool, after_parse);
 }
 
 /* ---- the head */

@@ -190,7 +190,7 @@ static void list(struct request *r)
         return;
     }
     if (!request_permit(r, WFL_OP_ADMIN, WFL_S("*"), (wfl_slice){0})) return;
-    request_work(r, 0, r->op.revoke->limit * 256ull, list_in_pool, after_list);
+    request_work(r, request_flow(r), r->op.revoke->limit * 256ull, list_in_pool, after_list);
 }
 
 /* ---- the head */

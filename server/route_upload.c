@@ -70,7 +70,7 @@ static void in_pool(struct request *r, uint64_t bytes, void (*run)(struct reques
 {
     r->op.upload.run = run;
     r->op.upload.then = then;
-    request_work(r, 0, bytes, run_in_pool, after_run);
+    request_work(r, request_flow(r), bytes, run_in_pool, after_run);
 }
 
 static void release(struct request *r)

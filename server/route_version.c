@@ -43,7 +43,7 @@ static void get_as_of(struct request *r, enum wfl_as_of kind)
         .bucket = r->target.bucket, .key = r->target.key, .head_only = is_method(r, "HEAD")};
     r->release = object_release_get;
     r->as_of = kind;
-    request_work(r, 0, 0, get_in_pool, object_answer_get);
+    request_work(r, request_flow(r), 0, get_in_pool, object_answer_get);
 }
 
 /* ---- the list */
@@ -114,7 +114,7 @@ static void list_versions(struct request *r)
         return;
     }
     if (request_permit(r, WFL_OP_GET, r->target.bucket, r->target.key))
-        request_work(r, 0, 0, list_in_pool, answer_list);
+        request_work(r, request_flow(r), 0, list_in_pool, answer_list);
 }
 
 /* ---- erasing */
@@ -151,7 +151,7 @@ static void erase(struct request *r)
     if (!request_durability(r, &r->op.erase.durability)) return;
     if (!request_permit_write(r, WFL_OP_DELETE, r->target.bucket, r->target.key)) return;
     r->op.erase.once = request_once(r);
-    request_work(r, 0, 0, erase_in_pool, after_erase);
+    request_work(r, request_flow(r), 0, erase_in_pool, after_erase);
 }
 
 /* ---- which query */

@@ -232,7 +232,8 @@ void answer_not_allowed(struct request *r, const char *allow);
  * where the large ones under way have all the memory that is meant for them. */
 void request_read_body(struct request *r, uint64_t max, void (*next)(struct request *r));
 /* After a store call: PENDING waits for request_done, anything else goes on now. */
-void request_await(struct request *r, wfl_code rc, void (*resume)(struct request *r));
+void     request_await(struct request *r, wfl_code rc, void (*resume)(struct request *r));
+uint64_t request_flow(const struct request *r); /* its bucket's, else its client's */
 /* Run `work` in the pool, among what belongs to `flow`, then `then` on the reactor. Where the pool
  * is full the request is answered with OVERLOADED. */
 void request_work(struct request *r, uint64_t flow, uint64_t bytes,

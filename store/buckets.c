@@ -159,6 +159,22 @@ void wfl_buckets_note_rates(struct wfl_store *s, struct bucket *b)
         s->rated--;
 }
 
+uint64_t wfl_store_flow(struct wfl_store *s, wfl_slice bucket, wfl_slice client)
+{
+    struct bucket *b;
+    uint64_t       flow = 0;
+    wfl_hash       hash;
+
+    pthread_rwlock_rdlock(&s->table_lock);
+    b = find_visible_locked(s, bucket);
+    if (b != NULL) flow = b->id;
+    pthread_rwlock_unlock(&s->table_lock);
+    if (flow != 0 || client.len == 0) return flow;
+    hash = wfl_hash_of(client);
+    memcpy(&flow, hash.bytes, sizeof flow);
+    return flow | UINT64_C(1) << 63; /* no bucket's */
+}
+
 static uint64_t rate_of(int64_t setting)
 {
     return setting > 0 ? (uint64_t)setting : UINT64_MAX;

@@ -138,6 +138,11 @@ WFL_MUST_USE wfl_code wfl_store_bucket_list(struct wfl_store *s,
                                             wfl_arena *arena, wfl_slice **out, uint32_t *count,
                                             wfl_error *err);
 
+/* The flow (engine.h) that reads and work on a bucket belong to, and so take turns with others'.
+ * Work on none, or on one that does not exist, is its client's (a thumbprint; empty: nobody's). Any
+ * thread, from memory. */
+uint64_t wfl_store_flow(struct wfl_store *s, wfl_slice bucket, wfl_slice client);
+
 struct wfl_bucket_rates {
     uint32_t id;                                    /* of the bucket */
     uint64_t requests_per_second, bytes_per_second; /* UINT64_MAX: not limited */

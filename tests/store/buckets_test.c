@@ -268,6 +268,26 @@ static void a_failed_group_changes_nothing(void **state)
     assert_true(k > 6);
 }
 
+static void work_belongs_to_its_bucket_else_to_its_client(void **state)
+{
+    struct fixture *f = *state;
+    wfl_slice       none = {0}, one = WFL_S("one"), two = WFL_S("two");
+
+    assert_code(create(f, "other", ""), WFL_OK);
+    uint64_t photos = wfl_store_flow(f->store, WFL_S("photos"), one);
+    uint64_t other = wfl_store_flow(f->store, WFL_S("other"), one);
+    assert_true(photos != 0 && other != 0 && photos != other);
+    assert_int_equal(wfl_store_flow(f->store, WFL_S("photos"), two), photos);
+    /* Names that are not there are not lines of their own: nobody gets more turns by making them
+     * up. */
+    uint64_t client = wfl_store_flow(f->store, WFL_S("never-made"), one);
+    assert_int_equal(wfl_store_flow(f->store, WFL_S("nor-this"), one), client);
+    assert_int_equal(wfl_store_flow(f->store, none, one), client);
+    assert_true(wfl_store_flow(f->store, none, two) != client);
+    assert_true(client > UINT32_MAX); /* no bucket's */
+    assert_int_equal(wfl_store_flow(f->store, WFL_S("never-made"), none), 0);
+}
+
 #define ON(engine, test)                                                                           \
     {                                                                                              \
 #test " (" #engine ")", test, fixture_setup_##engine, fixture_teardown, NULL               \
@@ -282,6 +302,7 @@ int main(void)
         ON_ALL(a_bucket_with_objects_stays),
         ON_ALL(a_new_bucket_of_an_old_name_has_a_new_id),
         ON_ALL(settings_are_kept),
+        ON(memory, work_belongs_to_its_bucket_else_to_its_client),
         ON_ALL(a_new_bucket_has_the_version_of_its_creation),
         ON_ALL(many_buckets_are_all_there_after_a_restart),
         ON(memory, a_full_store_refuses_another_bucket),
