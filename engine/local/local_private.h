@@ -20,6 +20,7 @@ struct commit_lane {
     struct wfl_commit  *head, *tail;
     uint64_t            count, bytes;
     int64_t             deficit; /* bytes that it may still have in this turn */
+    uint64_t            group;   /* in which its turn was last over */
 };
 
 struct commit_queue {
@@ -27,6 +28,7 @@ struct commit_queue {
     struct commit_lane *active, *active_tail;
     uint64_t            count, bytes;
     uint64_t            count_max, bytes_max;
+    uint64_t            group; /* that is or was taken */
     uint64_t            salt;
 };
 /* False: its flow has as much as it may. */

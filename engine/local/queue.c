@@ -7,11 +7,15 @@
  * another one in each process: two may share one, but nobody can choose whom to share with. Nothing
  * is allocated, and a commit costs the same however many wait.
  *
+ * All of a group are told together, when it is stored. So where several flows wait, a group ends
+ * when each has had its turn: who has one small write does not wait for all that another has. Who
+ * is alone is not bounded by turns.
+ *
  * Failure: a lane may hold no more than it leaves free, in commits and in bytes. So one bucket
  * alone fills half of the queue and is told OVERLOADED, and every other still finds room. */
 #include "engine/local/local_private.h"
 
-#define QUANTUM_BYTES INT64_C(262144)
+#define QUANTUM_BYTES INT64_C(131072)
 #define COST_MIN      INT64_C(4096) /* what a commit costs beside its bytes */
 
 static struct commit_lane *lane_of(struct commit_queue *q, uint64_t flow)
@@ -51,7 +55,7 @@ bool wfl_commit_queue_push(struct commit_queue *q, struct wfl_commit *c)
         lane->tail->own.next = c;
     } else {
         lane->head = c;
-        lane->deficit = 0;
+        lane->deficit = QUANTUM_BYTES;
         activate(q, lane);
     }
     lane->tail = c;
@@ -80,21 +84,39 @@ static struct wfl_commit *take_from(struct commit_queue *q, struct commit_lane *
     return c;
 }
 
+/* It has had its turn in this group, and so has everyone else: the ring has come round. */
+static bool is_round(const struct commit_queue *q, const struct commit_lane *lane, bool several)
+{
+    return lane->group == q->group && (several || lane->next != NULL);
+}
+
+static void end_turn(struct commit_queue *q, struct commit_lane *lane)
+{
+    lane->deficit += QUANTUM_BYTES;
+    lane->group = q->group;
+    deactivate_first(q);
+    activate(q, lane);
+}
+
 struct wfl_commit *wfl_commit_queue_take(struct commit_queue *q, uint64_t bytes_max)
 {
-    struct wfl_commit *first = NULL, *last = NULL;
-    uint64_t           bytes = 0;
+    struct wfl_commit        *first = NULL, *last = NULL;
+    const struct commit_lane *served = NULL;
+    uint64_t                  bytes = 0;
+    bool                      several = false;
 
+    q->group++;
     while (q->active != NULL) {
         struct commit_lane *lane = q->active;
 
-        if (lane->deficit < cost_of(lane->head)) { /* its turn is over: to the end */
-            lane->deficit += QUANTUM_BYTES;
-            deactivate_first(q);
-            activate(q, lane);
+        if (first != NULL && is_round(q, lane, several)) break;
+        if (lane->deficit < cost_of(lane->head)) {
+            end_turn(q, lane);
             continue;
         }
         if (first != NULL && bytes + lane->head->bytes > bytes_max) break;
+        several |= served != NULL && served != lane;
+        served = lane;
         struct wfl_commit *c = take_from(q, lane);
         bytes += c->bytes;
         if (last == NULL)
