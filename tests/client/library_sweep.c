@@ -21,7 +21,8 @@
 
 /* ---- memory that can be refused: the linker sends our code's allocations here */
 
-static long countdown = -1; /* 0: this one is refused; negative: none is */
+/* 0: this one is refused; negative: none is. Transfers allocate in threads of their own. */
+static _Atomic long countdown = -1;
 
 static bool refused(void)
 {

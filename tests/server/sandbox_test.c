@@ -438,6 +438,7 @@ static void threads_that_were_there_are_inside(void **state)
         if (wfl_sandbox_calls(&fence, &err) != WFL_OK) _exit(202);
         sem_post(&closed);
         sem_wait(&tried);
+        pthread_join(thread, NULL);
         _exit(got);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
