@@ -13,10 +13,12 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <sys/resource.h>
 
-#define QUANTUM_BYTES (256u << 10)
-#define JOB_COST_MIN  4096        /* a job that moves no bytes still takes a turn */
-#define JOB_COST_MAX  (64u << 20) /* no estimate buys more than this many turns of waiting */
+#define QUANTUM_BYTES   (256u << 10)
+#define WORKER_NICENESS 5
+#define JOB_COST_MIN    4096        /* a job that moves no bytes still takes a turn */
+#define JOB_COST_MAX    (64u << 20) /* no estimate buys more than this many turns of waiting */
 
 struct flow {
     struct flow    *next_active; /* ring of flows with work, or the free list */
@@ -139,6 +141,9 @@ static void *worker_run(void *arg)
 {
     struct wfl_pool *p = arg;
 
+    /* This thread's: where processors are short, requests that only need a moment of a reactor, and
+     * commits, go before hashing. */
+    (void)setpriority(PRIO_PROCESS, 0, WORKER_NICENESS);
     wfl_mutex_lock(&p->lock);
     for (;;) {
         while (p->active_head == NULL && !p->stopping)

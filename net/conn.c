@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 #define RECEIVES_A_TURN 8
+/* Of bodies: about what all connections of a reactor get in a round, and what one gets at least. */
+#define ROUND_BYTES    (4u << 20)
+#define TURN_BYTES_MIN (64u << 10)
 
 static const wfl_slice preface = WFL_LIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
@@ -134,6 +137,15 @@ static ssize_t take_bytes(struct conn *c, uint8_t *place, size_t cap)
     return tls_recv(c, place, cap);
 }
 
+/* A sender of much is not received for longer than its share of a round: whoever has a small
+ * request waits for the round. */
+static size_t turn_bytes(const struct reactor *r)
+{
+    size_t share = ROUND_BYTES / (r->conn_count == 0 ? 1 : r->conn_count);
+
+    return share < TURN_BYTES_MIN ? TURN_BYTES_MIN : share;
+}
+
 /* 1: go on, 0: nothing more now, -1: closed. */
 static int receive_once(struct conn *c)
 {
@@ -147,6 +159,7 @@ static int receive_once(struct conn *c)
         cap = sizeof scratch;
     } else if (c->protocol == PROTO_HTTP1 && (place = http1_direct_place(c, &cap)) != NULL) {
         direct = true;
+        if (cap > turn_bytes(c->reactor)) cap = turn_bytes(c->reactor);
     } else {
         if (!make_room(c)) return 0;
         place = c->in + c->in_len;
@@ -163,6 +176,7 @@ static int receive_once(struct conn *c)
     } else if (place != scratch) {
         c->in_len += (size_t)n;
     }
+    if (direct && c->tls == NULL) return 0; /* what there is more of waits for its next turn */
     return (size_t)n == cap || c->tls != NULL ? 1 : 0;
 }
 
