@@ -86,6 +86,8 @@ static wfl_code roll_locked(struct local *l, wfl_error *err)
 
     if (s == NULL) return wfl_fail(err, WFL_NOMEM, "segments: out of memory");
     rc = wfl_segment_create(l, s, err);
+    /* Before the table has it: the rewriter removes what holds nothing and is not active. */
+    s->active = true;
     if (rc == WFL_OK) {
         rc = wfl_segments_add(l, s, err);
         if (rc != WFL_OK) {
@@ -105,7 +107,6 @@ static wfl_code roll_locked(struct local *l, wfl_error *err)
         before->active = false;
         before->refs++; /* retire()'s */
     }
-    s->active = true;
     g->active = s;
     g->open_count++;
     g->next_id++;

@@ -823,6 +823,41 @@ static void rewriting_disturbs_nobody(void **state)
 
 /* ---- a copy */
 
+static void *rewrite_until_stopped(void *arg)
+{
+    struct actor *a = arg;
+
+    while (!*a->stop)
+        wfl_local_rewrite(a->bench->engine);
+    return NULL;
+}
+
+/* A segment that has just been made holds nothing yet, as one does whose room is to be returned. */
+static void a_new_segment_is_not_taken_for_an_empty_one(void **state)
+{
+    enum { BLOBS = 1500 };
+
+    struct bench b;
+    _Atomic bool stop = false;
+    struct actor rewriter = {.bench = &b, .stop = &stop};
+    pthread_t    thread;
+    char         text[16];
+
+    (void)state;
+    bench_init_swift(&b);
+    bench_open(&b);
+    assert_int_equal(pthread_create(&thread, NULL, rewrite_until_stopped, &rewriter), 0);
+    for (uint32_t i = 0; i < BLOBS; i++) {
+        assert_int_equal(bench_blob_put(&b, name_of(i, text), MIB), WFL_OK);
+        if (i > 0) assert_int_equal(bench_blob_drop(&b, name_of(i - 1, text)), WFL_OK);
+    }
+    stop = true;
+    pthread_join(thread, NULL);
+    bench_assert_blob(&b, name_of(BLOBS - 1, text), MIB);
+    bench_assert_counts(&b, 0);
+    bench_fini(&b);
+}
+
 static void a_checkpoint_has_the_blobs_of_its_moment(void **state)
 {
     for (int linked = 0; linked < 2; linked++) {
@@ -1116,6 +1151,7 @@ int main(int argc, char **argv)
         T(a_segment_with_a_pinned_place_is_left),
         T(damage_is_not_rewritten),
         T(rewriting_disturbs_nobody),
+        T(a_new_segment_is_not_taken_for_an_empty_one),
         T(a_checkpoint_has_the_blobs_of_its_moment),
         T(a_checkpoint_under_load_opens),
         T(every_refused_allocation_of_blobs_is_an_answer),
