@@ -37,6 +37,7 @@ class Raw:
         self.input = b""
         self.next = 1
         self.answers, self.interim, self.seen = {}, [], []
+        self.over = {}  # stream: None for one that was answered, else the code of its reset
         self.goaway = None
         self.rooms = collections.defaultdict(lambda: STREAM_WINDOW, {0: 65535})  # what the server takes
         if start:
@@ -103,32 +104,29 @@ class Raw:
                 self.answers[f.stream_id] = Response(status, fields[1:])
         elif isinstance(f, DataFrame):
             self.answers[f.stream_id].body += f.data
+        if isinstance(f, RstStreamFrame):
+            self.over.setdefault(f.stream_id, f.error_code)
+        elif isinstance(f, (HeadersFrame, DataFrame)) and "END_STREAM" in f.flags:
+            self.over.setdefault(f.stream_id, None)
         return f
 
     def answer(self, stream):
-        """The answer of a stream, whole. Others' frames are noted on the way."""
-        while True:
-            f = self.frame()
-            if f.stream_id != stream:
-                continue
-            if isinstance(f, RstStreamFrame):
-                raise Reset(f.error_code)
-            if isinstance(f, (HeadersFrame, DataFrame)) and "END_STREAM" in f.flags:
-                return self.answers.pop(stream)
+        """The answer of a stream, whole; it may be here already. Others' frames are noted on the way."""
+        while stream not in self.over:
+            self.frame()
+        code = self.over.pop(stream)
+        if code is not None:
+            raise Reset(code)
+        return self.answers.pop(stream)
 
     def answers_of(self, streams):
         """{stream: Response or the code of its reset} in whatever order they come."""
-        out, waiting = {}, set(streams)
-        while waiting:
-            f = self.frame()
-            if f.stream_id not in waiting:
-                continue
-            if isinstance(f, RstStreamFrame):
-                out[f.stream_id] = f.error_code
-                waiting.discard(f.stream_id)
-            elif isinstance(f, (HeadersFrame, DataFrame)) and "END_STREAM" in f.flags:
-                out[f.stream_id] = self.answers.pop(f.stream_id)
-                waiting.discard(f.stream_id)
+        out = {}
+        for stream in streams:
+            try:
+                out[stream] = self.answer(stream)
+            except Reset as reset:
+                out[stream] = reset.args[0]
         return out
 
     def round_trip(self):
