@@ -4,7 +4,8 @@
  * leaves the window; the key is drawn at start, so nobody can choose nonces that collide. A
  * client's hashes lie in 64 small tables: making one larger, or rid of what has expired, touches a
  * few thousand entries and never holds a reactor. Full is refused: a live nonce is never forgotten
- * to make room, an expired one always is, also where its client never comes back.
+ * to make room, an expired one always is, also where its client never comes back. Where the clock
+ * steps back to before what was forgotten, requests of that time are refused.
  *
  * A write's nonce is here for as long as a read's, so that neither can pass for the other. For how
  * long it is remembered besides is the store's affair; here the new ones are counted, by slices of
@@ -58,7 +59,8 @@ struct replay {
     uint8_t                 key[crypto_shorthash_siphashx24_KEYBYTES];
     uint64_t                per_client_max, max;
     _Atomic uint64_t        used, clients;
-    _Atomic uint32_t        sweep; /* the shard where clearing goes on */
+    _Atomic uint32_t        sweep;         /* the shard where clearing goes on */
+    _Atomic int64_t         forgotten_sec; /* the latest expiry of a nonce that is gone */
     struct shard            shards[SHARDS];
 };
 
@@ -78,10 +80,26 @@ wfl_code replay_new(uint32_t per_client_max, uint64_t max, const struct wfl_rand
     return WFL_OK;
 }
 
+/* ---- what is forgotten */
+
+/* What expired may come back into the window where the clock steps back, and then nobody knows
+ * whether it was used. While the clock runs forward this is always behind the window. */
+static void note_forgotten(struct replay *r, const struct slot *slot)
+{
+    int64_t before = r->forgotten_sec;
+
+    if (slot->hash == 0) return;
+    while (slot->expires_sec > before &&
+           !atomic_compare_exchange_weak(&r->forgotten_sec, &before, slot->expires_sec)) {}
+}
+
 static void free_client(struct replay *r, struct client *c)
 {
-    for (int i = 0; i < TABLES; i++)
+    for (int i = 0; i < TABLES; i++) {
+        for (uint32_t k = 0; k < c->tables[i].cap; k++)
+            note_forgotten(r, &c->tables[i].slots[k]);
         wfl_alloc_free(r->alloc, c->tables[i].slots);
+    }
     r->used -= c->used + CLIENT_CHARGE;
     r->clients--;
     wfl_alloc_free(r->alloc, c);
@@ -148,8 +166,11 @@ static bool rebuild(struct replay *r, struct client *c, struct table *t, uint32_
         if (fresh.slots == NULL) return false;
     }
     for (uint32_t i = 0; i < t->cap; i++) {
-        if (t->slots[i].hash != 0 && t->slots[i].expires_sec >= now_sec)
+        if (t->slots[i].hash != 0 && t->slots[i].expires_sec >= now_sec) {
             insert(&fresh, t->slots[i]);
+        } else {
+            note_forgotten(r, &t->slots[i]);
+        }
     }
     c->used -= t->used - fresh.used;
     r->used -= t->used - fresh.used;
@@ -233,9 +254,14 @@ static wfl_code spend_locked(struct replay *r, struct client *c, const struct us
         if (slot->expires_sec < use->expires_sec) slot->expires_sec = use->expires_sec;
         return WFL_OK;
     }
+    if (use->expires_sec <= r->forgotten_sec) {
+        return wfl_fail(err, WFL_TIMESTAMP_SKEW,
+                        "the server's clock stepped back to before what it remembers");
+    }
     if (use->writes != NULL && count_write(c, now_sec, use->writes, err) != WFL_OK)
         return err->code;
     if (found) { /* an expired one, used anew */
+        note_forgotten(r, slot);
         *slot = fresh;
     } else {
         if (is_full(r, c)) make_room(r, c, now_sec);

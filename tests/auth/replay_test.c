@@ -46,6 +46,37 @@ static void a_nonce_is_good_once_in_its_window(void **state)
     replay_free(r);
 }
 
+/* Forward by an hour, everything expires and is forgotten, and back again. */
+static void a_clock_that_steps_back_brings_no_nonce_back(void **state)
+{
+    struct fixture *f = *state;
+    struct replay  *r = memory_of(f, 100, 10000);
+
+    for (unsigned i = 0; i < 50; i++)
+        assert_code(spend(f, r, 1, i, 1000 + i, 1061 + i), WFL_OK);
+    for (unsigned i = 0; i < 200; i++) /* more than there is room for: what expired goes */
+        assert_code(spend(f, r, i % 2, 1000 + i, 4600 + i, 4661 + i), WFL_OK);
+    for (unsigned i = 0; i < 50; i++)
+        assert_int_not_equal(spend(f, r, 1, i, 1010, 1061 + i), WFL_OK);
+    assert_code(spend(f, r, 7, 1, 1010, 1071), WFL_TIMESTAMP_SKEW);
+    assert_code(spend(f, r, 7, 1, 4800, 4861), WFL_OK); /* and goes on when it is later again */
+    replay_free(r);
+}
+
+/* What came while the clock was ahead and is not forgotten yet stays known, and nothing else is
+ * refused: a clock that was set right again does not lock anybody out. */
+static void after_a_step_back_the_present_is_let_in(void **state)
+{
+    struct fixture *f = *state;
+    struct replay  *r = memory_of(f, 100, 10000);
+
+    assert_code(spend(f, r, 1, 1, 1000, 1061), WFL_OK);
+    assert_code(spend(f, r, 1, 2, 90000, 90061), WFL_OK); /* a day ahead */
+    assert_code(spend(f, r, 1, 1, 1001, 1061), WFL_REPLAYED);
+    assert_code(spend(f, r, 1, 3, 1001, 1062), WFL_OK);
+    replay_free(r);
+}
+
 static void clients_do_not_share_nonces(void **state)
 {
     struct fixture *f = *state;
@@ -257,6 +288,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         case_of(a_nonce_is_good_once_in_its_window),
+        case_of(a_clock_that_steps_back_brings_no_nonce_back),
+        case_of(after_a_step_back_the_present_is_let_in),
         case_of(clients_do_not_share_nonces),
         case_of(an_expired_nonce_used_anew_outlives_visits_of_others),
         case_of(a_full_memory_refuses_and_forgets_nothing),

@@ -45,6 +45,7 @@ class Server:
         self.root = root or Key()
         self.settings = settings
         self.process = None
+        self.environment = {}  # beside this process's own
         self.log = []
         with open(os.path.join(self.folder, "root.jwk"), "w") as out:
             json.dump(self.root.jwk, out)
@@ -58,7 +59,8 @@ class Server:
         return args
 
     def start(self, timeout=60):
-        self.process = subprocess.Popen(self.command(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                        env={**os.environ, **self.environment})
         self.ready, self.told = None, threading.Event()
         self.reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self.reader.start()
