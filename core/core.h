@@ -14,6 +14,7 @@
 #include "core/name.h"
 #include "core/slice.h"
 #include "core/text.h"
+#include "core/thread.h"
 #include "core/ulid.h"
 
 #endif

@@ -47,7 +47,8 @@ struct wfl_engine; /* opaque; both kinds begin with a table of the functions bel
 struct wfl_job {
     struct wfl_job *next;
     uint64_t        flow;
-    uint64_t        cost; /* bytes that it is thought to weigh */
+    uint64_t        cost;     /* bytes that it is thought to weigh */
+    bool            computes; /* needs a processor, where others mostly wait for a disk */
     /* Says how many bytes it was in the end: the flow pays the difference. May free the job. */
     uint64_t (*run)(struct wfl_job *job);
 };
@@ -151,7 +152,9 @@ WFL_MUST_USE wfl_code wfl_iter_status(struct wfl_iter *it, wfl_error *err);
 /* A bounded piece of other work (hashing a large body) on the same fair pool. */
 struct wfl_engine_work {
     uint64_t flow;
-    uint64_t bytes; /* what it weighs in the fair queue */
+    uint64_t bytes;    /* what it weighs in the fair queue */
+    bool     computes; /* needs a processor for long; where several flows are at work, none has all
+                        * processors for such work */
     void (*run)(struct wfl_engine_work *work);
     void *arg;
     struct {

@@ -7,6 +7,8 @@
 
 #include "engine/engine.h"
 
+#include <stdatomic.h>
+
 struct wfl_engine_ops {
     wfl_code (*get)(struct wfl_engine *e, struct wfl_engine_get *get);
     wfl_code (*range)(struct wfl_engine *e, struct wfl_engine_range *range);
@@ -72,16 +74,27 @@ struct wfl_blob_handle { /* what wfl_blob.handle points to */
 
 extern const char *const wfl_space_names[WFL_SPACE_COUNT];
 
-/* ---- the fair pool (pool.c) */
+/* ---- company (company.c): have several flows been at work within the last second?
+ *
+ * Who is alone may have all there is. Who is not gives way: a small request that comes from another
+ * flow should not find that a long piece of work has just begun everywhere. */
 
-/* A thread that takes no signals: those are for the program's main thread. */
-WFL_MUST_USE bool wfl_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg,
-                                   const char *name);
+struct wfl_company { /* all zero at first */
+    _Atomic uint64_t flow;
+    _Atomic int64_t  until_ns;
+};
+/* Any thread. Flow 0 is the system's, and nobody's company. Times are monotonic. */
+void wfl_company_note(struct wfl_company *c, uint64_t flow, int64_t now_ns);
+bool wfl_company_is_here(const struct wfl_company *c, int64_t now_ns);
+
+/* ---- the fair pool (pool.c) */
 
 struct wfl_pool;
 
-/* `queue_max` jobs at the most wait. NOMEM, IO (no thread). */
+/* `queue_max` jobs at the most wait. While there is company (NULL: never) a flow has no more than
+ * `computing_max` jobs that compute under way, and rests after each. NOMEM, IO (no thread). */
 WFL_MUST_USE wfl_code wfl_pool_new(uint32_t threads, uint32_t queue_max,
+                                   const struct wfl_company *company, uint32_t computing_max,
                                    const struct wfl_alloc *alloc, struct wfl_pool **out,
                                    wfl_error *err);
 /* Runs what is queued and ends the threads; a submit from now on is CLOSED. Again is no error. */

@@ -71,6 +71,19 @@ static void release_parts(struct wfl_exchange *x)
     x->parts_tail = NULL;
 }
 
+static void leave_ready(struct conn *c, struct wfl_exchange *x)
+{
+    struct wfl_exchange **at = &c->ready, *before = NULL;
+
+    while (*at != x) {
+        before = *at;
+        at = &before->next_ready;
+    }
+    *at = x->next_ready;
+    if (c->ready_tail == x) c->ready_tail = before;
+    x->in_ready = false;
+}
+
 void exchange_end(struct wfl_exchange *x, bool ok)
 {
     struct conn              *c = x->conn;
@@ -89,14 +102,7 @@ void exchange_end(struct wfl_exchange *x, bool ok)
     if (x->next != NULL) x->next->prev = x->prev;
     x->next = x->prev = NULL;
     c->exchange_count--;
-    if (x->in_ready) {
-        struct wfl_exchange **at = &c->ready;
-
-        while (*at != x)
-            at = &(*at)->next_ready;
-        *at = x->next_ready;
-        x->in_ready = false;
-    }
+    if (x->in_ready) leave_ready(c, x);
     if (c->h1.x == x) c->h1.x = NULL;
     if (c->protocol == PROTO_HTTP2 && !x->head_done) x->user = NULL; /* the handler never saw it */
     if (c->exchange_count == 0) c->since_ns = x->reactor->now_ns;    /* idle from now */
@@ -122,14 +128,24 @@ void exchange_written(struct wfl_exchange *x, size_t bytes)
 
 void exchange_mark_ready(struct wfl_exchange *x)
 {
-    if (x->in_ready || x->conn == NULL) return;
+    struct conn *c = x->conn;
+
+    if (x->in_ready || c == NULL) return;
     x->in_ready = true;
-    x->next_ready = x->conn->ready;
-    x->conn->ready = x;
-    if (x->conn->pending || x->conn->in_pump) return; /* a pump goes on until nothing is ready */
-    x->conn->pending = true;
-    x->conn->next_pending = x->reactor->pending;
-    x->reactor->pending = x->conn;
+    x->next_ready = NULL;
+    *(c->ready == NULL ? &c->ready : &c->ready_tail->next_ready) = x;
+    c->ready_tail = x;
+    if (!c->in_pump && !c->in_turn) reactor_queue(x->reactor, c); /* else the pump gets to it */
+}
+
+struct wfl_exchange *exchange_take_ready(struct conn *c)
+{
+    struct wfl_exchange *x = c->ready;
+
+    if (x == NULL) return NULL;
+    c->ready = x->next_ready;
+    x->in_ready = false;
+    return x;
 }
 
 void exchange_tell_broken(struct wfl_exchange *x, const wfl_error *err)
@@ -342,6 +358,11 @@ void wfl_exchange_end_with_peer(struct wfl_exchange *x)
     exchange_mark_ready(x); /* it may have gone already */
 }
 
+void wfl_exchange_set_flow(struct wfl_exchange *x, uint64_t flow)
+{
+    if (x->conn != NULL) x->conn->flow = flow;
+}
+
 /* ---- references and posts: any thread */
 
 void wfl_exchange_ref(struct wfl_exchange *x)
@@ -382,20 +403,19 @@ void wfl_exchange_post(struct wfl_exchange *x, struct wfl_post *post)
 
 void wfl_reactor_post(struct reactor *r, struct wfl_post *post)
 {
-    bool first;
+    bool ring;
 
     post->next = NULL;
     wfl_mutex_lock(&r->lock);
-    first = r->posts == NULL;
-    if (first) {
+    ring = r->posts == NULL && !r->ended; /* after its end posts wait for wfl_net_free */
+    if (r->posts == NULL) {
         r->posts = post;
     } else {
         r->posts_tail->next = post;
     }
     r->posts_tail = post;
-    /* After the reactor's end posts wait for wfl_net_free. */
-    if (first && !r->ended) uv_async_send(&r->wake);
     wfl_mutex_unlock(&r->lock);
+    if (ring) reactor_ring(r);
 }
 
 bool wfl_exchange_sends_files(const struct wfl_exchange *x)

@@ -378,8 +378,7 @@ static void finish_exchange(struct conn *c, struct wfl_exchange *x)
 
 void http1_pump(struct conn *c)
 {
-    c->ready = NULL; /* there is one exchange, and this looks at it */
-    if (c->h1.x != NULL) c->h1.x->in_ready = false;
+    (void)exchange_take_ready(c); /* there is one exchange, and this looks at it */
     while (c->state == CONN_OPEN) {
         struct wfl_exchange *x = c->h1.x;
 

@@ -519,11 +519,8 @@ void http2_pump(struct conn *c)
     if (c->h2.session == NULL) return; /* abandoned */
     if (c->peer_done) end_unfinished(c);
     while (c->ready != NULL && c->state != CONN_CLOSED) {
-        struct wfl_exchange *x = c->ready;
-
-        c->ready = x->next_ready;
-        x->in_ready = false;
-        turn(c, x);
+        turn(c, exchange_take_ready(c));
+        if (reactor_turn_is_over(c->reactor)) break; /* conn_pump asks for another */
     }
     if (c->state == CONN_CLOSED) return;
     /* What waits after this waits for the socket: it must not be made to wait without end. */

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -137,11 +138,14 @@ static wfl_code allocate(struct wfl_net *n, wfl_error *err)
 
         r->net = n;
         r->index = i;
+        r->wake_fd = -1;
         wfl_mutex_init(&r->lock, WFL_RANK_NET);
         r->listeners = wfl_alloc_zero(alloc, n->address_count + 1, sizeof *r->listeners);
         r->listen_fds = wfl_alloc_zero(alloc, n->address_count + 1, sizeof *r->listen_fds);
         if (r->listeners == NULL || r->listen_fds == NULL)
             return wfl_fail(err, WFL_NOMEM, "network: out of memory");
+        r->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (r->wake_fd < 0) return wfl_fail_errno(err, "network: eventfd");
     }
     return WFL_OK;
 }
@@ -315,6 +319,7 @@ void wfl_net_free(struct wfl_net *n)
         reactor_drain_posts(r); /* what came back after its end */
         wfl_alloc_free(n->config.alloc, r->listeners);
         wfl_alloc_free(n->config.alloc, r->listen_fds);
+        if (r->wake_fd >= 0) close(r->wake_fd);
         wfl_mutex_fini(&r->lock);
     }
     for (struct limits_set *set = n->limits, *before; set != NULL; set = before) {

@@ -124,6 +124,11 @@ void wfl_exchange_set_timer(struct wfl_exchange *x, int64_t at_ns);
  * its side before it has its answer; otherwise it gets it.) */
 void wfl_exchange_end_with_peer(struct wfl_exchange *x);
 
+/* Reactor thread. What the connection works for from now on, any number: where many have something
+ * to do at once, those of different flows take turns by time. Until it is said, the peer's address
+ * is its flow. */
+void wfl_exchange_set_flow(struct wfl_exchange *x, uint64_t flow);
+
 /* Work for the exchange's reactor, storage the caller's (usually inside its arena). Any thread that
  * holds a reference. Runs once, in order of posting, also after on_end (check is_open). */
 struct wfl_post {

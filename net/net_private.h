@@ -171,6 +171,34 @@ void http2_calm_answered(struct http2_calm *calm);               /* a whole one 
 void http2_calm_broken_stream(struct http2_calm *calm);          /* one that we reset */
 bool http2_calm_is_over(struct http2_calm *calm, int64_t now_ns);
 
+/* ---- whose turn it is (turns.c) */
+
+#define TURN_LANES_LOG2 8
+#define TURN_CHARGE_MAX_NS                                                                         \
+    INT64_C(100000000) /* a thread that was stopped owes no more than this                         \
+                        */
+
+struct turn_lane {
+    struct turn      *head, *tail;
+    struct turn_lane *next;       /* of those that have some */
+    int64_t           deficit_ns; /* what it may still have; debts are below zero */
+};
+struct turn { /* all zero at first */
+    struct turn      *next, *prev;
+    struct turn_lane *lane; /* it waits in; NULL: it does not wait */
+};
+struct turns {
+    struct turn_lane  lanes[1u << TURN_LANES_LOG2];
+    struct turn_lane *active, *active_tail;
+    uint64_t          salt;
+};
+void turns_init(struct turns *t, uint64_t salt);
+void turns_push(struct turns *t, struct turn *turn, uint64_t flow); /* waits already: stays there */
+void turns_remove(struct turns *t, struct turn *turn); /* also one that does not wait */
+/* NULL: nobody waits. `*lane` is to be charged when the turn is over. */
+struct turn *turns_pop(struct turns *t, struct turn_lane **lane);
+void         turns_charge(struct turn_lane *lane, int64_t ns);
+
 /* ---- connection */
 
 enum conn_protocol { PROTO_UNKNOWN, PROTO_HTTP1, PROTO_HTTP2 };
@@ -185,7 +213,11 @@ struct conn {
     enum conn_state              state;
     enum conn_protocol           protocol;
     int                          poll_events; /* as asked of libuv */
+    struct turn                  turn;
+    int                          turn_events; /* what the socket said, for the next turn */
+    uint64_t                     flow;        /* what it works for */
     bool                         peer_done;   /* it sends no more */
+    bool                         in_turn;     /* of which the pump comes at the end */
     bool                         in_pump;
     struct tls                  *tls; /* NULL: in clear */
     char                         peer[64];
@@ -193,9 +225,7 @@ struct conn {
     int64_t write_progress_ns;
     struct wfl_exchange *exchanges;
     uint32_t             exchange_count;
-    struct wfl_exchange *ready;
-    struct conn         *next_pending; /* of the reactor, while `pending` */
-    bool                 pending;
+    struct wfl_exchange *ready, *ready_tail; /* a queue */
 
     uint8_t *in;
     size_t   in_len, in_cap;
@@ -232,15 +262,19 @@ struct reactor {
     pthread_t              thread;
     bool                   started;
     uv_loop_t              loop;
-    uv_async_t             wake;
+    int                    wake_fd; /* an eventfd: libuv's own way wakes while it spins */
+    uv_poll_t              wake;
     uv_timer_t             tick;
+    uv_check_t             take_turns; /* after each look at the sockets */
+    uv_idle_t              hurry; /* while somebody waits for a turn: sockets are not waited for */
     uv_poll_t             *listeners; /* one an address */
     int                   *listen_fds;
     uint32_t               listener_count; /* those of TLS last */
     struct conn           *conns;
     uint32_t               conn_count;
-    struct conn           *pending; /* something was made ready outside their own events */
-    uint32_t               handles; /* libuv handles still open */
+    struct turns           turns;
+    int64_t                turn_ends_ns; /* when the one under way has to give way */
+    uint32_t               handles;      /* libuv handles still open */
     bool                   resting; /* no file descriptor was left: accept again at the next tick */
     bool                   stopping, cutting;
     int64_t                now_ns;
@@ -289,7 +323,11 @@ struct wfl_tls *net_tls_ref(struct wfl_net *n); /* the one for a new connection,
 /* reactor.c */
 WFL_MUST_USE wfl_code reactor_start(struct reactor *r, wfl_error *err);
 void                  reactor_tell(struct reactor *r, bool cut);
-void                  reactor_drain_posts(struct reactor *r); /* runs them here */
+void                  reactor_ring(struct reactor *r); /* any thread, with no lock held: wakes it */
+void                  reactor_drain_posts(struct reactor *r);           /* runs them here */
+void                  reactor_queue(struct reactor *r, struct conn *c); /* for a turn */
+void                  reactor_begin_turn(struct reactor *r);
+bool                  reactor_turn_is_over(const struct reactor *r);
 void                  reactor_refresh_time(struct reactor *r);
 wfl_ulid              reactor_next_id(struct reactor *r);
 uint8_t              *reactor_take_buffer(struct reactor *r);
@@ -299,7 +337,8 @@ void                  reactor_give_buffer(struct reactor *r, uint8_t *buffer);
 void conn_accept(struct reactor *r, int fd, struct wfl_tls *tls); /* NULL: in clear */
 void conn_close(struct conn *c);                                  /* now; exchanges end unwell */
 void conn_close_after_flush(struct conn *c);                      /* FLUSHING, then lingering */
-void conn_pump(struct conn *c); /* go on wherever it stands; may close it */
+void conn_pump(struct conn *c);      /* go on wherever it stands; may close it */
+void conn_take_turn(struct conn *c); /* what its socket said, then the same */
 void conn_check_time(struct conn *c);
 
 /* out.c */
@@ -319,9 +358,10 @@ struct wfl_exchange *exchange_new(struct conn *c);
 void exchange_end(struct wfl_exchange *x, bool ok);          /* leaves the connection, on_end */
 void exchange_written(struct wfl_exchange *x, size_t bytes); /* a segment is out */
 void exchange_mark_ready(struct wfl_exchange *x);
-void exchange_tell_broken(struct wfl_exchange *x, const wfl_error *err);
-void exchange_check_timer(struct wfl_exchange *x,
-                          bool                 stopping); /* calls on_timer where it is time */
+struct wfl_exchange *exchange_take_ready(struct conn *c); /* the first; NULL: none */
+void                 exchange_tell_broken(struct wfl_exchange *x, const wfl_error *err);
+void                 exchange_check_timer(struct wfl_exchange *x,
+                                          bool                 stopping); /* calls on_timer where it is time */
 struct part_node *
 exchange_front_part(struct wfl_exchange *x); /* with bytes left to send; NULL: none */
 

@@ -11,6 +11,10 @@
 #include <unistd.h>
 
 #define ACCEPTS_A_TURN 64
+#define TURN_NS        200000 /* a connection's at most, but for what it is in the middle of */
+#define LOOK_NS        250000 /* from one look at the sockets to the next, roughly */
+
+static void end_when_empty(struct reactor *r);
 
 void reactor_refresh_time(struct reactor *r)
 {
@@ -74,16 +78,56 @@ void reactor_drain_posts(struct reactor *r)
     }
 }
 
-static void pump_ready(struct reactor *r)
-{
-    /* A pump leaves nothing ready, so this ends; and it may close its connection. */
-    while (r->pending != NULL) {
-        struct conn *c = r->pending;
+/* ---- turns */
 
-        r->pending = c->next_pending;
-        c->pending = false;
-        if (c->ready != NULL || c->state == CONN_CLOSED) conn_pump(c);
+static int64_t mono_ns(const struct reactor *r)
+{
+    return wfl_clock_mono_ns(r->net->config.clock);
+}
+
+void reactor_begin_turn(struct reactor *r)
+{
+    r->turn_ends_ns = mono_ns(r) + TURN_NS;
+}
+
+bool reactor_turn_is_over(const struct reactor *r)
+{
+    return mono_ns(r) >= r->turn_ends_ns;
+}
+
+static void on_hurry(uv_idle_t *handle)
+{
+    (void)handle; /* that it is active is all: the loop does not wait then */
+}
+
+void reactor_queue(struct reactor *r, struct conn *c)
+{
+    turns_push(&r->turns, &c->turn, c->flow);
+    uv_idle_start(&r->hurry, on_hurry);
+}
+
+static struct conn *conn_of(struct turn *turn)
+{
+    return (struct conn *)(void *)((char *)turn - offsetof(struct conn, turn));
+}
+
+/* Not all of them at once: who has become ready meanwhile is in the order too. */
+static void on_turns(uv_check_t *handle)
+{
+    struct reactor   *r = handle->data;
+    struct turn_lane *lane;
+    struct turn      *turn = NULL;
+    int64_t           began = mono_ns(r), now = began, ended;
+
+    while (now - began < LOOK_NS && (turn = turns_pop(&r->turns, &lane)) != NULL) {
+        reactor_refresh_time(r);
+        conn_take_turn(conn_of(turn)); /* the connection may be gone now */
+        ended = mono_ns(r);
+        turns_charge(lane, ended - now);
+        now = ended;
     }
+    if (r->turns.active == NULL) uv_idle_stop(&r->hurry);
+    end_when_empty(r);
 }
 
 /* ---- stopping */
@@ -129,8 +173,10 @@ static void end_when_empty(struct reactor *r)
 {
     if (!r->stopping || r->conns != NULL || uv_is_closing((uv_handle_t *)&r->tick)) return;
     uv_close((uv_handle_t *)&r->tick, on_handle_closed);
+    uv_close((uv_handle_t *)&r->take_turns, on_handle_closed);
+    uv_close((uv_handle_t *)&r->hurry, on_handle_closed);
     wfl_mutex_lock(&r->lock);
-    r->ended = true; /* nobody touches `wake` from here on */
+    r->ended = true;
     wfl_mutex_unlock(&r->lock);
     uv_close((uv_handle_t *)&r->wake, on_handle_closed);
 }
@@ -140,22 +186,33 @@ void reactor_tell(struct reactor *r, bool cut)
     wfl_mutex_lock(&r->lock);
     r->stop_asked = true;
     r->cut_asked |= cut;
-    if (!r->ended) uv_async_send(&r->wake);
     wfl_mutex_unlock(&r->lock);
+    reactor_ring(r);
 }
 
-static void on_wake(uv_async_t *handle)
+/* The reactor may run at once in the caller's place, so it must not find a lock that the caller
+ * still holds: it would have to wait until the caller gets its next turn of the processor. */
+void reactor_ring(struct reactor *r)
+{
+    const uint64_t one = 1;
+
+    (void)!write(r->wake_fd, &one, sizeof one); /* full: it is awake */
+}
+
+static void on_wake(uv_poll_t *handle, int status, int events)
 {
     struct reactor *r = handle->data;
     bool            stop, cut;
+    uint64_t        rings;
 
+    (void)status, (void)events;
+    (void)!read(r->wake_fd, &rings, sizeof rings);
     reactor_refresh_time(r);
     wfl_mutex_lock(&r->lock);
     stop = r->stop_asked;
     cut = r->cut_asked;
     wfl_mutex_unlock(&r->lock);
     reactor_drain_posts(r);
-    pump_ready(r);
     if (stop && !r->stopping) begin_stop(r);
     if (cut && !r->cutting) cut_all(r);
     end_when_empty(r);
@@ -226,7 +283,6 @@ static void on_tick(uv_timer_t *handle)
         next = c->next;
         conn_check_time(c);
     }
-    pump_ready(r);
     wake_up(r);
     end_when_empty(r);
 }
@@ -254,6 +310,8 @@ static void *reactor_run(void *arg)
 {
     struct reactor *r = arg;
 
+    wfl_thread_introduce("wfl-reactor", 0);
+    wfl_thread_be_prompt();
     uv_run(&r->loop, UV_RUN_DEFAULT);
     uv_loop_close(&r->loop);
     free_pools(r);
@@ -262,11 +320,19 @@ static void *reactor_run(void *arg)
 
 static bool open_handles(struct reactor *r)
 {
+    uint64_t salt;
+
+    wfl_random_fill(r->net->config.random, (uint8_t *)&salt, sizeof salt);
+    turns_init(&r->turns, salt);
     if (uv_loop_init(&r->loop) != 0) return false;
-    r->wake.data = r->tick.data = r;
-    if (uv_async_init(&r->loop, &r->wake, on_wake) != 0) return false;
+    r->wake.data = r->tick.data = r->take_turns.data = r->hurry.data = r;
+    if (uv_poll_init(&r->loop, &r->wake, r->wake_fd) != 0) return false;
+    if (uv_poll_start(&r->wake, UV_READABLE, on_wake) != 0) return false;
     uv_timer_init(&r->loop, &r->tick);
     uv_timer_start(&r->tick, on_tick, TICK_MS, TICK_MS);
+    uv_check_init(&r->loop, &r->take_turns);
+    uv_check_start(&r->take_turns, on_turns);
+    uv_idle_init(&r->loop, &r->hurry);
     for (uint32_t i = 0; i < r->listener_count; i++) {
         if (uv_poll_init_socket(&r->loop, &r->listeners[i], r->listen_fds[i]) != 0) return false;
         r->listeners[i].data = r;
@@ -278,7 +344,7 @@ static bool open_handles(struct reactor *r)
 wfl_code reactor_start(struct reactor *r, wfl_error *err)
 {
     reactor_refresh_time(r);
-    if (!open_handles(r) || pthread_create(&r->thread, NULL, reactor_run, r) != 0) {
+    if (!open_handles(r) || !wfl_thread_start(&r->thread, reactor_run, r)) {
         return wfl_fail(err, WFL_IO, "network: no event loop or thread could be made");
     }
     r->started = true;

@@ -24,6 +24,8 @@ struct intake {
     size_t             lens[BUFFERS];
     unsigned           first, full; /* full ones from `first` on; the one behind them fills */
     bool               reading, ended, working;
+    bool               has_chunks; /* the store has some already */
+    bool               one_chunk;  /* what is worked on is all there is: its hash is the whole's */
     int64_t            small_max;
     uint64_t           max;
     struct sha256_ctx  sha256; /* where that was declared */
@@ -67,7 +69,7 @@ static void hash_whole(struct request *r)
     wfl_slice      bytes = first_buffer(in);
 
     if (r->who.content == WFL_CONTENT_SHA256) sha256_update(&in->sha256, bytes.len, bytes.data);
-    wfl_ingest_hash(in->content, bytes);
+    if (!in->one_chunk) wfl_ingest_hash(in->content, bytes);
 }
 
 static void hash_in_pool(struct wfl_engine_work *work)
@@ -193,8 +195,11 @@ static void small_body(struct request *r)
 static wfl_code give(struct request *r, struct wfl_engine_work *work, uint64_t bytes,
                      void (*run)(struct wfl_engine_work *work))
 {
-    *work = (struct wfl_engine_work){
-        .flow = wfl_ingest_bucket(r->intake->content), .bytes = bytes, .run = run, .arg = r};
+    *work = (struct wfl_engine_work){.computes = true,
+                                     .flow = wfl_ingest_bucket(r->intake->content),
+                                     .bytes = bytes,
+                                     .run = run,
+                                     .arg = r};
     return wfl_engine_work(r->server->engine, work);
 }
 
@@ -202,15 +207,19 @@ static void work_on_first(struct request *r)
 {
     struct intake *in = r->intake;
     size_t         len = in->lens[in->first];
+    bool           hashes; /* beside the store */
     wfl_code       rc;
 
     in->working = true;
+    in->one_chunk = !in->has_chunks && in->ended && in->full == 1;
+    in->has_chunks = true;
+    hashes = !in->one_chunk || r->who.content == WFL_CONTENT_SHA256;
     atomic_store(&in->under_way, 2);
     /* Where the pool takes no second piece of work the first does both. */
-    in->hash_beside =
-        len >= HASH_BYTES_LEAST && give(r, &in->hash_work, len, hash_in_pool) == WFL_PENDING;
+    in->hash_beside = hashes && len >= HASH_BYTES_LEAST &&
+                      give(r, &in->hash_work, len, hash_in_pool) == WFL_PENDING;
     if (!in->hash_beside) (void)is_last(in);
-    rc = give(r, &r->work, in->hash_beside ? len : 2 * len, add_in_pool);
+    rc = give(r, &r->work, in->hash_beside || !hashes ? len : 2 * len, add_in_pool);
     if (rc == WFL_PENDING) {
         request_await(r, rc, after_add);
         return;

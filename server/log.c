@@ -46,6 +46,7 @@ static void *writer_run(void *arg)
     struct wfl_log *log = arg;
     bool            stopping = false;
 
+    wfl_thread_introduce("wfl-log", 0);
     while (!stopping) {
         wfl_buf swap;
         int     next_fd;
@@ -85,7 +86,7 @@ wfl_code wfl_log_new(int fd, const struct wfl_clock *clock, struct wfl_log **out
     pthread_cond_init(&log->wake, NULL);
     wfl_buf_init(&log->filling, &wfl_alloc_libc, LOG_BUFFER_MAX);
     wfl_buf_init(&log->writing, &wfl_alloc_libc, LOG_BUFFER_MAX);
-    if (pthread_create(&log->writer, NULL, writer_run, log) != 0) {
+    if (!wfl_thread_start(&log->writer, writer_run, log)) {
         wfl_mutex_fini(&log->lock);
         pthread_cond_destroy(&log->wake);
         wfl_alloc_free(&wfl_alloc_libc, log);

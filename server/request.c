@@ -192,6 +192,7 @@ static bool permit(struct request *r, enum wfl_op op, wfl_slice bucket, wfl_slic
         (r->who.packet == NULL || !wfl_packet_grants(r->who.packet, op, bucket, key))) {
         wfl_fail(&r->err, WFL_FORBIDDEN, "the key packet does not grant %s here", wfl_op_name(op));
     } else if (admit(r, &r->err) == WFL_OK) {
+        wfl_exchange_set_flow(r->x, request_flow(r));
         return true;
     }
     answer_problem(r, NULL, &r->err);

@@ -107,6 +107,8 @@ static const int allowed[] = {
     SCMP_SYS(getpid),
     SCMP_SYS(sched_yield),
     SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(sched_getscheduler), /* a thread that begins asks for short slices */
+    SCMP_SYS(sched_setattr),
     SCMP_SYS(getcpu),
     SCMP_SYS(getpriority),
     SCMP_SYS(setpriority),

@@ -10,7 +10,6 @@
 #include "server/server.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -199,8 +198,10 @@ static void *scrub_run(void *arg)
 {
     struct scrub *s = arg;
     wfl_error     err = {.code = WFL_OK};
-    wfl_code      rc = walk_all(s, &err);
+    wfl_code      rc;
 
+    wfl_thread_introduce("wfl-scrub", 0);
+    rc = walk_all(s, &err);
     if (rc == WFL_OK) rc = search(s, &err);
     wfl_mutex_lock(&s->lock);
     s->state = s->stopping ? SCRUB_STOPPED : rc == WFL_OK ? SCRUB_DONE : SCRUB_FAILED;
@@ -212,19 +213,6 @@ static void *scrub_run(void *arg)
                  (unsigned long long)s->corrupt, rc == WFL_OK ? "" : ": ",
                  rc == WFL_OK ? "" : s->failure);
     return NULL;
-}
-
-static bool start_thread(struct scrub *s)
-{
-    sigset_t all, before;
-    bool     ok;
-
-    sigfillset(&all); /* signals are for the program's main thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    ok = pthread_create(&s->thread, NULL, scrub_run, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (ok) pthread_setname_np(s->thread, "wfl-scrub");
-    return ok;
 }
 
 wfl_code scrub_start(struct scrub *s, uint64_t bytes_per_second, wfl_error *err)
@@ -244,7 +232,7 @@ wfl_code scrub_start(struct scrub *s, uint64_t bytes_per_second, wfl_error *err)
         s->bytes_total = stats.live_bytes;
         s->started_ms = wfl_clock_unix_ms(&wfl_clock_system);
         s->state = SCRUB_RUNNING;
-        s->joinable = start_thread(s);
+        s->joinable = wfl_thread_start(&s->thread, scrub_run, s);
         if (!s->joinable) {
             s->state = SCRUB_IDLE;
             rc = wfl_fail(err, WFL_IO, "scrub: no thread could be started");

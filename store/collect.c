@@ -13,11 +13,11 @@
  * Failure: a turn that fails (no memory, no room for the log) is tried again after a while. What is
  * damaged is passed by, and stays for the scrub to tell. */
 #include <errno.h>
-#include <signal.h>
 #include <time.h>
 
 #include "store/history.h"
 
+#define NICENESS        5 /* what nobody waits for goes behind requests */
 #define ROWS_A_TURN     256
 #define RETRY_SECONDS   1
 #define REGULAR_SECONDS 3600 /* for uploads, whose end nobody announces */
@@ -438,6 +438,7 @@ static void *collector_run(void *arg)
     int64_t           until;
     bool              uploads = true;
 
+    wfl_thread_introduce("wfl-collect", NICENESS);
     if (regular > REGULAR_SECONDS) regular = REGULAR_SECONDS;
     do {
         wfl_error err;
@@ -455,20 +456,6 @@ static void *collector_run(void *arg)
     return NULL;
 }
 
-/* Signals are for the program's main thread. */
-static bool start_thread(struct wfl_store *s)
-{
-    sigset_t all, before;
-    bool     ok;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    ok = pthread_create(&s->collector->thread, NULL, collector_run, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (ok) pthread_setname_np(s->collector->thread, "wfl-collect");
-    return ok;
-}
-
 wfl_code wfl_collector_start(struct wfl_store *s, wfl_error *err)
 {
     struct collector  *c = wfl_alloc_zero(s->alloc, 1, sizeof *c);
@@ -481,7 +468,7 @@ wfl_code wfl_collector_start(struct wfl_store *s, wfl_error *err)
     pthread_cond_init(&c->wake, &attr);
     pthread_condattr_destroy(&attr);
     s->collector = c;
-    if (start_thread(s)) return WFL_OK;
+    if (wfl_thread_start(&s->collector->thread, collector_run, s)) return WFL_OK;
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->lock);
     wfl_alloc_free(s->alloc, c);

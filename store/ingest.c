@@ -260,15 +260,21 @@ wfl_code wfl_ingest_add(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err)
     return wfl_ingest_add_chunk(c, bytes, err);
 }
 
+/* Then the chunk's hash is that of the whole. */
+static bool is_one_chunk(const struct wfl_ingest *c)
+{
+    return c->pages == 0 && c->count == 1;
+}
+
 wfl_code wfl_ingest_seal(struct wfl_ingest *c, uint64_t *size, wfl_hash *blake3, wfl_error *err)
 {
-    assert(!c->sealed && !c->failed && c->hashed == c->size);
+    assert(!c->sealed && !c->failed && (c->hashed == c->size || is_one_chunk(c)));
     wfl_code rc = sync_page(c, err);
     c->failed = rc != WFL_OK;
     if (rc != WFL_OK) return rc;
     c->sealed = true;
     *size = c->size;
-    *blake3 = wfl_hasher_result(&c->whole);
+    *blake3 = is_one_chunk(c) ? hash_of(&c->page[0]) : wfl_hasher_result(&c->whole);
     return WFL_OK;
 }
 

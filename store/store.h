@@ -283,7 +283,8 @@ uint32_t wfl_ingest_bucket(const struct wfl_ingest *c);
  * NOMEM, and what commits may say. One call at a time; after a failure only free. */
 WFL_MUST_USE wfl_code wfl_ingest_add(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err);
 /* The two halves of an add, for who has two threads for it: each is given all bytes, in order and
- * cut in the same way, one call at a time, but one of either may run beside one of the other. */
+ * cut in the same way, one call at a time, but one of either may run beside one of the other. A
+ * content that is one chunk need not be hashed: the chunk's hash is its own. */
 void wfl_ingest_hash(struct wfl_ingest *c, wfl_slice bytes); /* into the hash of the whole */
 WFL_MUST_USE wfl_code wfl_ingest_add_chunk(struct wfl_ingest *c, wfl_slice bytes, wfl_error *err);
 /* Blocks until all that was added is on stable storage; nothing can be added any more. */

@@ -118,7 +118,9 @@ wfl_code wfl_local_commit(struct wfl_engine *e, struct wfl_commit *c)
 {
     struct local *l = (struct local *)(void *)e;
     wfl_code      rc = WFL_PENDING;
+    bool          wake = false;
 
+    wfl_company_note(&l->company, c->flow, wfl_clock_mono_ns(&wfl_clock_system));
     if (l->read_only) {
         c->rc =
             wfl_fail(&c->err, WFL_READ_ONLY, "the store takes no writes: %s", l->read_only_reason);
@@ -129,12 +131,20 @@ wfl_code wfl_local_commit(struct wfl_engine *e, struct wfl_commit *c)
         rc = wfl_fail(&c->err, WFL_CLOSED, "the store is closing");
     } else if (!wfl_commit_queue_push(&l->queue, c)) {
         rc = wfl_fail(&c->err, WFL_OVERLOADED, "too many writes are waiting");
-    } else if (l->queue.count == 1) {
-        pthread_cond_signal(&l->wake);
+    } else {
+        wake = l->queue.count == 1;
     }
     wfl_mutex_unlock(&l->lock);
-    if (rc != WFL_PENDING) c->rc = rc;
+    if (rc != WFL_PENDING) c->rc = rc; /* else it may be done and gone */
+    /* Not under the lock: the committer may run at once in this thread's place. It is there as long
+     * as callers are. */
+    if (wake) pthread_cond_signal(&l->wake);
     return rc;
+}
+
+static bool has_company(const struct local *l)
+{
+    return wfl_company_is_here(&l->company, wfl_clock_mono_ns(&wfl_clock_system));
 }
 
 /* Where the processors are busy the next group would take the few commits that were ready by now,
@@ -145,6 +155,7 @@ static void let_others_bring_more(struct local *l)
 {
     uint64_t before = 0, now = 0;
 
+    if (has_company(l)) return; /* groups are to be short then */
     for (int i = 0; i <= YIELDS_MAX; i++) {
         wfl_mutex_lock(&l->lock);
         now = l->queue.count;
@@ -163,7 +174,7 @@ static struct wfl_commit *take_group(struct local *l)
     wfl_mutex_lock(&l->lock);
     while (l->queue.count == 0 && !l->stopping)
         wfl_mutex_wait(&l->lock, &l->wake);
-    first = wfl_commit_queue_take(&l->queue, l->group_bytes_max);
+    first = wfl_commit_queue_take(&l->queue, l->group_bytes_max, has_company(l));
     /* The rewriter commits from the open on: one group must not see them come. */
     l->group_hooks = l->hooks;
     l->in_group = first != NULL;
@@ -329,6 +340,8 @@ static void *committer_run(void *arg)
     struct local      *l = arg;
     struct wfl_commit *first;
 
+    wfl_thread_introduce("wfl-commit", 0);
+    wfl_thread_be_prompt();
     while ((first = take_group(l)) != NULL) {
         run_group(l, first);
         let_others_bring_more(l);
@@ -339,7 +352,7 @@ static void *committer_run(void *arg)
 wfl_code wfl_local_committer_start(struct local *l, wfl_error *err)
 {
     l->batch = rocksdb_writebatch_wi_create(1u << 20, 1);
-    if (!wfl_thread_start(&l->committer, committer_run, l, "wfl-commit")) {
+    if (!wfl_thread_start(&l->committer, committer_run, l)) {
         return wfl_fail(err, WFL_IO, "committer: no thread could be started");
     }
     l->committer_started = true;

@@ -303,7 +303,8 @@ static uint64_t work_in_pool(struct wfl_job *job)
 
 static wfl_code local_work(struct wfl_engine *e, struct wfl_engine_work *work)
 {
-    work->own.job = (struct wfl_job){.flow = work->flow, .cost = work->bytes, .run = work_in_pool};
+    work->own.job = (struct wfl_job){
+        .flow = work->flow, .cost = work->bytes, .computes = work->computes, .run = work_in_pool};
     return wfl_pool_submit(local_of(e)->pool, &work->own.job);
 }
 
@@ -479,6 +480,14 @@ static uint32_t or_default(uint32_t value, uint32_t fallback)
     return value == 0 ? fallback : value;
 }
 
+/* The other half is for reactors and the committer. */
+static uint32_t half_of_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 4 ? 1 : (uint32_t)(n / 2);
+}
+
 wfl_code wfl_engine_open_local(const struct wfl_local_config *config, struct wfl_engine **out,
                                wfl_error *err)
 {
@@ -505,7 +514,8 @@ wfl_code wfl_engine_open_local(const struct wfl_local_config *config, struct wfl
     }
     if (rc == WFL_OK) {
         rc = wfl_pool_new(or_default(config->pool_threads, 4),
-                          or_default(config->pool_queue_max, 4096), l->alloc, &l->pool, err);
+                          or_default(config->pool_queue_max, 4096), &l->company,
+                          half_of_processors(), l->alloc, &l->pool, err);
     }
     if (rc == WFL_OK) rc = wfl_segments_open(l, config->path, err);
     if (rc == WFL_OK) rc = wfl_local_committer_start(l, err);

@@ -34,8 +34,9 @@ struct commit_queue {
 /* False: its flow has as much as it may. */
 WFL_MUST_USE bool wfl_commit_queue_push(struct commit_queue *q, struct wfl_commit *c);
 /* Those whose turn it is, linked by own.next: at least one where there is any, and no more bytes
- * than that. NULL: none wait. */
-struct wfl_commit *wfl_commit_queue_take(struct commit_queue *q, uint64_t bytes_max);
+ * than that. With `company` the group is bounded by turns though only one flow may wait. NULL: none
+ * wait. */
+struct wfl_commit *wfl_commit_queue_take(struct commit_queue *q, uint64_t bytes_max, bool company);
 
 struct local {
     struct wfl_engine       base;
@@ -55,6 +56,8 @@ struct local {
     rocksdb_readoptions_t          *read_disk;
     rocksdb_writeoptions_t         *write_synced;
     rocksdb_writeoptions_t         *write_buffered;
+
+    struct wfl_company company; /* among those who write */
 
     /* the committer's queue */
     wfl_mutex           lock;

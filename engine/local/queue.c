@@ -8,14 +8,15 @@
  * is allocated, and a commit costs the same however many wait.
  *
  * All of a group are told together, when it is stored. So where several flows wait, a group ends
- * when each has had its turn: who has one small write does not wait for all that another has. Who
- * is alone is not bounded by turns.
+ * when each has had its turn: who has one small write does not wait for all that another has. Nor
+ * should it wait for a long group that began before it came, so turns bound the groups of one flow
+ * too, for a while after others were met. Who has been alone for long is not bounded by them.
  *
  * Failure: a lane may hold no more than it leaves free, in commits and in bytes. So one bucket
  * alone fills half of the queue and is told OVERLOADED, and every other still finds room. */
 #include "engine/local/local_private.h"
 
-#define QUANTUM_BYTES INT64_C(131072)
+#define QUANTUM_BYTES INT64_C(65536)
 #define COST_MIN      INT64_C(4096) /* what a commit costs beside its bytes */
 
 static struct commit_lane *lane_of(struct commit_queue *q, uint64_t flow)
@@ -98,12 +99,12 @@ static void end_turn(struct commit_queue *q, struct commit_lane *lane)
     activate(q, lane);
 }
 
-struct wfl_commit *wfl_commit_queue_take(struct commit_queue *q, uint64_t bytes_max)
+struct wfl_commit *wfl_commit_queue_take(struct commit_queue *q, uint64_t bytes_max, bool company)
 {
     struct wfl_commit        *first = NULL, *last = NULL;
     const struct commit_lane *served = NULL;
     uint64_t                  bytes = 0;
-    bool                      several = false;
+    bool                      several = company;
 
     q->group++;
     while (q->active != NULL) {

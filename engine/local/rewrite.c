@@ -24,7 +24,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -442,7 +441,7 @@ static void *rewriter_run(void *arg)
     struct rewriter *w = arg;
     bool             worked;
 
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+    wfl_thread_introduce("wfl-rewrite", NICE);
     wfl_mutex_lock(&w->lock);
     while (!w->stopping) {
         int64_t due = due_locked(w);
@@ -485,7 +484,7 @@ wfl_code wfl_rewriter_start(struct local *l, wfl_error *err)
     pthread_cond_init(&w->settled, NULL);
     pthread_condattr_destroy(&monotonic);
     l->segments.rewriter = w;
-    w->started = wfl_thread_start(&w->thread, rewriter_run, w, "wfl-rewrite");
+    w->started = wfl_thread_start(&w->thread, rewriter_run, w);
     return w->started ? WFL_OK : wfl_fail(err, WFL_IO, "rewriter: no thread could be started");
 }
 

@@ -57,7 +57,7 @@ static void start(struct pool_bench *b, uint32_t queue_max)
     *b = (struct pool_bench){0};
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->wake, NULL);
-    assert_int_equal(wfl_pool_new(1, queue_max, &wfl_alloc_libc, &b->pool, &err), WFL_OK);
+    assert_int_equal(wfl_pool_new(1, queue_max, NULL, 1, &wfl_alloc_libc, &b->pool, &err), WFL_OK);
     holder = (struct test_job){.job = {.flow = 999, .run = run_holding}, .bench = b};
     assert_int_equal(wfl_pool_submit(b->pool, &holder.job), WFL_PENDING);
     pthread_mutex_lock(&b->lock);
@@ -228,7 +228,7 @@ static void every_job_taken_runs_once(void **state)
     wfl_error    err;
 
     (void)state;
-    assert_int_equal(wfl_pool_new(3, 64, &wfl_alloc_libc, &crowd.pool, &err), WFL_OK);
+    assert_int_equal(wfl_pool_new(3, 64, NULL, 1, &wfl_alloc_libc, &crowd.pool, &err), WFL_OK);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, submit_many, &crowd), 0);
     for (size_t i = 0; i < 4; i++)
@@ -236,6 +236,83 @@ static void every_job_taken_runs_once(void **state)
     wfl_pool_free(crowd.pool);
     assert_int_equal(crowd.ran, crowd.taken);
     assert_true(crowd.taken > 0);
+}
+
+struct wicket {
+    pthread_mutex_t lock;
+    pthread_cond_t  wake;
+    unsigned        inside[3], ended; /* by flow */
+    bool            open;
+};
+struct wicket_job {
+    struct wfl_job job;
+    struct wicket *gate;
+};
+
+static uint64_t run_inside(struct wfl_job *job)
+{
+    struct wicket *g = ((struct wicket_job *)(void *)job)->gate;
+
+    pthread_mutex_lock(&g->lock);
+    g->inside[job->flow]++;
+    pthread_cond_broadcast(&g->wake);
+    while (!g->open)
+        pthread_cond_wait(&g->wake, &g->lock);
+    g->inside[job->flow]--;
+    g->ended++;
+    pthread_cond_broadcast(&g->wake);
+    pthread_mutex_unlock(&g->lock);
+    return 0;
+}
+
+/* Four threads. Of one flow's computing jobs two run at a time while there is company, and the
+ * other threads are there for others, and for its own jobs that do not compute. */
+static void with_company_no_flow_computes_everywhere(void **state)
+{
+    enum { JOBS = 12 };
+
+    struct wfl_company company = {.until_ns = INT64_MAX};
+    struct wicket      g = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    struct wicket_job  jobs[JOBS], small;
+    struct wfl_pool   *pool;
+    wfl_error          err;
+
+    (void)state;
+    assert_int_equal(wfl_pool_new(4, 64, &company, 2, &wfl_alloc_libc, &pool, &err), WFL_OK);
+    for (int i = 0; i < JOBS; i++) {
+        jobs[i] = (struct wicket_job){.job = {.flow = 1, .computes = true, .run = run_inside},
+                                      .gate = &g};
+        assert_int_equal(wfl_pool_submit(pool, &jobs[i].job), WFL_PENDING);
+    }
+    small =
+        (struct wicket_job){.job = {.flow = 2, .computes = true, .run = run_inside}, .gate = &g};
+    assert_int_equal(wfl_pool_submit(pool, &small.job), WFL_PENDING);
+    pthread_mutex_lock(&g.lock);
+    while (g.inside[2] == 0 || g.inside[1] < 2)
+        pthread_cond_wait(&g.wake, &g.lock);
+    pthread_mutex_unlock(&g.lock);
+    assert_int_equal(wfl_pool_queued(pool), JOBS - 2); /* one thread has nothing to do */
+    pthread_mutex_lock(&g.lock);
+    assert_int_equal(g.inside[1], 2);
+    g.open = true;
+    pthread_cond_broadcast(&g.wake);
+    while (g.ended < JOBS + 1) /* those that were held back are begun as others end */
+        pthread_cond_wait(&g.wake, &g.lock);
+    g.open = false;
+    pthread_mutex_unlock(&g.lock);
+
+    company.until_ns = 0; /* alone again: all threads */
+    for (int i = 0; i < JOBS; i++)
+        assert_int_equal(wfl_pool_submit(pool, &jobs[i].job), WFL_PENDING);
+    pthread_mutex_lock(&g.lock);
+    while (g.inside[1] < 4)
+        pthread_cond_wait(&g.wake, &g.lock);
+    g.open = true;
+    pthread_cond_broadcast(&g.wake);
+    pthread_mutex_unlock(&g.lock);
+    company.until_ns = INT64_MAX; /* and the end comes while some are held back */
+    wfl_pool_free(pool);
+    assert_int_equal(g.ended, 2 * JOBS + 1);
 }
 
 int main(void)
@@ -247,6 +324,7 @@ int main(void)
         cmocka_unit_test(one_flow_leaves_room_for_others),
         cmocka_unit_test(an_absurd_estimate_does_not_stop_the_pool),
         cmocka_unit_test(every_job_taken_runs_once),
+        cmocka_unit_test(with_company_no_flow_computes_everywhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

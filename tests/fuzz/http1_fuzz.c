@@ -53,6 +53,22 @@ wfl_ulid reactor_next_id(struct reactor *r)
     return (wfl_ulid){{1}};
 }
 
+void reactor_queue(struct reactor *r, struct conn *c)
+{
+    (void)r, (void)c; /* the one connection is always pumped */
+}
+
+void reactor_ring(struct reactor *r)
+{
+    (void)r; /* nobody posts */
+}
+
+bool reactor_turn_is_over(const struct reactor *r)
+{
+    (void)r;
+    return false;
+}
+
 /* Of HTTP/2 nothing is reached. */
 void http2_respond(struct wfl_exchange *x, const struct wfl_response *response)
 {

@@ -8,8 +8,10 @@ are sent by a process of their own, so that their times are the server's and not
     tests/integration/load.py --clients 64 --mib 64
 """
 import argparse
+import ctypes
 import os
 import random
+import struct
 import subprocess
 import sys
 import threading
@@ -190,7 +192,15 @@ def quantile(times, q):
     return times[min(len(times) - 1, int(q * len(times)))]
 
 
+def be_prompt():
+    """What is measured is the server: the probe asks for the processor as one does that has its own. (The kernel's call for it;
+    where it is refused the figures hold the probe's own waiting too.)"""
+    short = struct.pack("IIQiIQQQ", 48, 0, 0, -15 if os.geteuid() == 0 else 0, 0, 100_000, 0, 0)  # a slice of 100 us
+    ctypes.CDLL(None, use_errno=True).syscall(314, 0, short, 0)
+
+
 def probe_until_stdin_ends(address):
+    be_prompt()
     seed, packet = sys.stdin.readline().split()
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
