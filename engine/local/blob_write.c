@@ -153,6 +153,33 @@ static wfl_code write_all(int fd, struct iovec *parts, int count, uint64_t at, w
     return WFL_OK;
 }
 
+/* By errno. Never DISK_FULL: what the disk holds is not known now, whatever the reason. */
+static wfl_code sync_failed(struct local *l, const struct segment *s, const char *call,
+                            wfl_error *err)
+{
+    wfl_fail_errno(err, call);
+    err->code = WFL_IO;
+    wfl_wrap(err, "segment %016" PRIx64, s->name.id);
+    wfl_local_become_read_only(l, err);
+    return WFL_IO;
+}
+
+/* Starts what the fdatasync would otherwise begin with. With company it is waited for: what the
+ * disk has to do already, another's commit would wait for. Who has waited has been told of a
+ * failure, and the fdatasync that comes later is not told again: so it is as bad here as there. */
+static wfl_code write_back(struct local *l, struct segment *s, const struct segment_record *record,
+                           wfl_error *err)
+{
+    unsigned flags = SYNC_FILE_RANGE_WRITE;
+
+    if (wfl_local_has_company(l)) flags |= SYNC_FILE_RANGE_WAIT_AFTER;
+    if (sync_file_range(s->fd, record->offset, wfl_blob_record_extent(record->len), flags) == 0 ||
+        errno == ENOSYS || errno == EINVAL) { /* it is only a hint then */
+        return WFL_OK;
+    }
+    return sync_failed(l, s, "sync_file_range", err);
+}
+
 static wfl_code write_record(struct local *l, struct segment *s, uint32_t offset, wfl_slice name,
                              wfl_slice content, const wfl_hash *hash, wfl_error *err)
 {
@@ -173,12 +200,7 @@ static wfl_code write_record(struct local *l, struct segment *s, uint32_t offset
         return rc;
     }
     s->written++;
-    /* Starts what the fdatasync would otherwise begin with; its own failures are found there. */
-    if (content.len >= WRITE_BACK_BYTES) {
-        sync_file_range(s->fd, offset, wfl_blob_record_extent((uint32_t)content.len),
-                        SYNC_FILE_RANGE_WRITE);
-    }
-    return WFL_OK;
+    return content.len < WRITE_BACK_BYTES ? WFL_OK : write_back(l, s, &record, err);
 }
 
 wfl_code wfl_blob_write_record(struct local *l, wfl_slice name, wfl_slice content,
@@ -242,13 +264,7 @@ static wfl_code sync_segment(struct local *l, struct segment *s, wfl_error *err)
             s->syncing = true;
             target = s->written;
             wfl_mutex_unlock(&s->sync_lock);
-            if (fdatasync(s->fd) != 0) {
-                wfl_fail_errno(err, "fdatasync");
-                /* Not DISK_FULL: what the disk holds is not known now, whatever the reason. */
-                err->code = WFL_IO;
-                rc = wfl_wrap(err, "segment %016" PRIx64, s->name.id);
-                wfl_local_become_read_only(l, err);
-            }
+            if (fdatasync(s->fd) != 0) { rc = sync_failed(l, s, "fdatasync", err); }
             wfl_mutex_lock(&s->sync_lock);
             s->syncing = false;
             if (rc == WFL_OK) s->synced = target;

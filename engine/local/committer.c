@@ -142,11 +142,6 @@ wfl_code wfl_local_commit(struct wfl_engine *e, struct wfl_commit *c)
     return rc;
 }
 
-static bool has_company(const struct local *l)
-{
-    return wfl_company_is_here(&l->company, wfl_clock_mono_ns(&wfl_clock_system));
-}
-
 /* Where the processors are busy the next group would take the few commits that were ready by now,
  * and leave those that a reactor is about to bring to a group and an fsync of their own. So they
  * are let go first, as long as they bring more. Where a processor is free this comes back at once.
@@ -155,7 +150,7 @@ static void let_others_bring_more(struct local *l)
 {
     uint64_t before = 0, now = 0;
 
-    if (has_company(l)) return; /* groups are to be short then */
+    if (wfl_local_has_company(l)) return; /* groups are to be short then */
     for (int i = 0; i <= YIELDS_MAX; i++) {
         wfl_mutex_lock(&l->lock);
         now = l->queue.count;
@@ -174,7 +169,7 @@ static struct wfl_commit *take_group(struct local *l)
     wfl_mutex_lock(&l->lock);
     while (l->queue.count == 0 && !l->stopping)
         wfl_mutex_wait(&l->lock, &l->wake);
-    first = wfl_commit_queue_take(&l->queue, l->group_bytes_max, has_company(l));
+    first = wfl_commit_queue_take(&l->queue, l->group_bytes_max, wfl_local_has_company(l));
     /* The rewriter commits from the open on: one group must not see them come. */
     l->group_hooks = l->hooks;
     l->in_group = first != NULL;

@@ -108,4 +108,9 @@ wfl_code              wfl_local_commit(struct wfl_engine *e, struct wfl_commit *
 void wfl_local_options_new(struct local *l, const struct wfl_local_config *config);
 void wfl_local_options_free(struct local *l);
 
+static inline bool wfl_local_has_company(const struct local *l)
+{
+    return wfl_company_is_here(&l->company, wfl_clock_mono_ns(&wfl_clock_system));
+}
+
 #endif

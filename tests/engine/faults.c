@@ -108,6 +108,12 @@ int __wrap_fdatasync(int fd)
     return rc;
 }
 
+WRAP(int, sync_file_range, int fd, off_t at, off_t n, unsigned flags);
+int __wrap_sync_file_range(int fd, off_t at, off_t n, unsigned flags)
+{
+    return fails(FAULT_BACK) ? -1 : __real_sync_file_range(fd, at, n, flags);
+}
+
 WRAP(int, fsync, int fd);
 int __wrap_fsync(int fd)
 {

@@ -14,6 +14,7 @@ enum fault_call {
     FAULT_WRITE,    /* pwritev: records */
     FAULT_ALLOCATE, /* fallocate */
     FAULT_SYNC,     /* fdatasync: of a segment */
+    FAULT_BACK,     /* sync_file_range: the same */
     FAULT_FSYNC,    /* of a folder */
     FAULT_CUT,      /* ftruncate */
     FAULT_UNLINK,

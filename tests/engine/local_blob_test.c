@@ -4,6 +4,8 @@
  * die at any point, and the return of room. Where a process must die this program runs itself again
  * with a role as its first argument. */
 #include "faults.h"
+
+#include "engine/local/local_private.h"
 #include "harness.h"
 
 #include <dirent.h>
@@ -516,6 +518,33 @@ static void a_failed_write_or_sync_ends_writing(void **state)
         bench_assert_blob(b, name_of(i, text), 5000);
     bench_assert_no_blob(b, name_of(100, text));
     bench_assert_counts(b, 0);
+}
+
+/* Who waited for the disk was told, and nobody is told again: neither time may it be passed over.
+ */
+static void a_failed_write_back_ends_writing(void **state)
+{
+    struct bench *b = *state;
+    char          text[16];
+
+    for (uint32_t company = 0; company < 2; company++) {
+        bench_open(b);
+        ((struct local *)(void *)b->engine)->company.until_ns = company == 1 ? INT64_MAX : 0;
+        assert_int_equal(bench_blob_put(b, name_of(company, text), MIB), WFL_OK);
+        faults.number[FAULT_BACK] = EIO;
+        assert_int_equal(bench_blob_put(b, name_of(100, text), MIB), WFL_IO);
+        faults.number[FAULT_BACK] = 0;
+        assert_true(stats_of(b).read_only);
+        bench_assert_counts(b, 0);
+        close_bench(b);
+    }
+    bench_open(b);
+    faults.number[FAULT_BACK] = EINVAL; /* a file system that has no such call */
+    assert_int_equal(bench_blob_put(b, name_of(2, text), MIB), WFL_OK);
+    faults.number[FAULT_BACK] = 0;
+    for (uint32_t i = 0; i < 3; i++)
+        bench_assert_blob(b, name_of(i, text), MIB);
+    bench_assert_no_blob(b, name_of(100, text));
 }
 
 struct syncer {
@@ -1144,6 +1173,7 @@ int main(int argc, char **argv)
         T(lack_of_room_is_told_and_ends),
         T(a_smaller_segment_is_made_where_a_whole_one_does_not_fit),
         T(a_failed_write_or_sync_ends_writing),
+        T(a_failed_write_back_ends_writing),
         T(those_who_wait_share_one_sync),
         T(a_failed_sync_is_told_to_all_who_waited),
         T(room_of_dropped_blobs_comes_back),

@@ -3,7 +3,7 @@
 """One tenant that asks for far more than the server can do, and another beside it.
 
 The loud one has a bucket of its own and 64 connections that each send the next request as soon as the last one is
-answered (build/bench/load, requests signed before the clock runs): small PUTs, small GETs, PUTs of 1 MiB. The quiet one sends a
+answered (build/bench/load, requests signed before the clock runs): small PUTs, small GETs, PUTs of 1 MiB (contents old and new). The quiet one sends a
 small PUT or GET every 10 ms. Printed are the quiet one's times alone, beside each kind of flood, and afterwards, and how
 much memory of its own the server has. The loud one's client has the lowest priority of the processor, so that what is
 measured is the server and not that client's hunger; on a machine with few cores some of it is the machine's all the same.
@@ -32,6 +32,7 @@ CONNECTIONS = 64
 FLOODS = {  # op, bytes, in a session, requests a second at the most: so many are made beforehand
     "small PUTs, each signed": ("put", 1024, False, 16000), "small PUTs in a session": ("put", 1024, True, 30000),
     "small GETs in a session": ("get", 1024, True, 90000), "PUTs of 1 MiB": ("put", MIB, False, 1500),
+    "PUTs of 1 MiB, new contents": ("put", MIB, False, 1000),
 }
 
 
@@ -54,6 +55,8 @@ class Flood:
         command = ["nice", "-n", "19", binary("bench/load"), "--peer", "wfldb", "--connect", self.server.address, "--op", op,
                    "--connections", str(CONNECTIONS), "--seconds", str(seconds), "--warm", "0", "--requests", str(int(rate * seconds)),
                    "--keys", "1000", "--bytes", str(size), "--bucket", LOUD, "--credential", self.credential]
+        if name.endswith("new contents"):  # long gone when they come again
+            command += ["--contents", "1800", "--in-order"]
         if in_session:
             path = os.path.join(self.folder, "session")
             with Client(self.server, key=self.key, packet=self.packet) as client, open_session(client) as session:
