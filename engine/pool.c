@@ -18,7 +18,7 @@
 
 #define QUANTUM_BYTES   (256u << 10)
 #define WORKER_NICENESS 5
-#define REST_NS_MAX     5000000
+#define REST_NS_MAX     5000000     /* work that waited for a disk is not rested from for long */
 #define JOB_COST_MIN    4096        /* a job that moves no bytes still takes a turn */
 #define JOB_COST_MAX    (64u << 20) /* no estimate buys more than this many turns of waiting */
 

@@ -7,6 +7,7 @@
 #include "fuzz.h"
 
 #include "net/net_private.h"
+#include "tests/fuzz/no_reactor.h"
 
 #include <stdio.h>
 
@@ -40,27 +41,6 @@ bool conn_queue_copy(struct conn *c, wfl_slice bytes)
 {
     (void)c, (void)bytes;
     return true;
-}
-
-void conn_close_after_flush(struct conn *c)
-{
-    if (c->state == CONN_OPEN) c->state = CONN_FLUSHING;
-}
-
-wfl_ulid reactor_next_id(struct reactor *r)
-{
-    (void)r;
-    return (wfl_ulid){{1}};
-}
-
-void reactor_queue(struct reactor *r, struct conn *c)
-{
-    (void)r, (void)c; /* the one connection is always pumped */
-}
-
-void reactor_ring(struct reactor *r)
-{
-    (void)r; /* nobody posts */
 }
 
 bool reactor_turn_is_over(const struct reactor *r)

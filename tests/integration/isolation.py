@@ -24,7 +24,7 @@ if __name__ == "__main__":
     os.environ.setdefault("WFL_BUILD_ROOT", os.path.join(os.environ["WFL_SOURCE_ROOT"], "build"))
 
 from load import BUCKET, MIB, Load, quantile  # noqa: E402
-from wfltest import Client, Grant, Key, Server, binary, issue  # noqa: E402
+from wfltest import Client, Grant, Key, Server, binary, issue, wait_until  # noqa: E402
 from wfltest.session import open_session  # noqa: E402
 
 LOUD = "loud"
@@ -87,8 +87,8 @@ def run(seconds, names=FLOODS, say=print):
                 fill.communicate(timeout=60)
             alone = probe_for(quiet, seconds / 2)
             loud, peak = flood.start(name, seconds), 0
-            while loud.poll() is None and server.metrics()["connections"] < CONNECTIONS:
-                time.sleep(0.01)  # until it has made its requests and is at it
+            wait_until(lambda: loud.poll() is not None or server.metrics()["connections"] >= CONNECTIONS,
+                       "a flood that has made its requests and is at it", seconds=300)
 
             def goes_on():
                 nonlocal peak
