@@ -107,8 +107,7 @@ static const int allowed[] = {
     SCMP_SYS(getpid),
     SCMP_SYS(sched_yield),
     SCMP_SYS(sched_getaffinity),
-    SCMP_SYS(sched_getscheduler), /* a thread that begins asks for short slices */
-    SCMP_SYS(sched_setattr),
+    SCMP_SYS(sched_getscheduler),
     SCMP_SYS(getcpu),
     SCMP_SYS(getpriority),
     SCMP_SYS(setpriority),
@@ -172,6 +171,10 @@ static int add_conditions(scmp_filter_ctx ctx)
         rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
                               SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)about_us[i]));
     }
+    /* A thread that begins asks for short slices, for itself. */
+    if (rc == 0)
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sched_setattr), 1,
+                              SCMP_A0(SCMP_CMP_EQ, 0));
     /* Memory is written or executed, and no more of it will be executed. */
     if (rc == 0)
         rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,

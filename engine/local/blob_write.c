@@ -264,7 +264,7 @@ static wfl_code sync_segment(struct local *l, struct segment *s, wfl_error *err)
             s->syncing = true;
             target = s->written;
             wfl_mutex_unlock(&s->sync_lock);
-            if (fdatasync(s->fd) != 0) { rc = sync_failed(l, s, "fdatasync", err); }
+            if (fdatasync(s->fd) != 0) rc = sync_failed(l, s, "fdatasync", err);
             wfl_mutex_lock(&s->sync_lock);
             s->syncing = false;
             if (rc == WFL_OK) s->synced = target;
